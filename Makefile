@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine with Python 3.11: `make run` and `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test check install lock bench soak clean
+
+run: install  ## simulate a lens, fit it with the chain of searches, print the row and the report's path
+	@test -d example/lens || $(BIN)/fitcore simulate example/lens --seed 1
+	$(BIN)/fitcore run example/lens --store example/results
+
+test: check
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "Python 3.11 is needed: install it, or name it: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+lock:  ## make the lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet --output-file requirements.lock
+
+bench: install  ## timings and accuracies, kept in benchmarks/*.json
+	$(BIN)/python -m benchmarks.searches
+	$(BIN)/python -m benchmarks.lens_likelihood
+	$(BIN)/python -m benchmarks.basins
+
+soak: install  ## long fault campaigns, off by default
+	$(BIN)/pytest -m slow tests
+
+clean:
+	rm -rf $(VENV) example build *.egg-info

@@ -1,0 +1,1 @@
+"""fitcore: the index is added when all modules have landed."""

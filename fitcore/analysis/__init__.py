@@ -1,0 +1,1 @@
+"""What a user writes to fit a model, and what runs its hooks."""

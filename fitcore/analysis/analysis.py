@@ -1,0 +1,240 @@
+"""`Analysis`: what a user writes to fit a model to data.
+
+Only ``log_likelihood_function`` is required; every other member has a default that does nothing or the usual thing. The table of
+which hook runs when is in ``docs/hooks.md``. Searching, storing and compiling are done elsewhere (`fitcore.fit`, `fitcore.store`,
+`fitcore.evaluation`).
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from fitcore.analysis.latent import compute_latents
+from fitcore.analysis.visualizer import Visualizer
+from fitcore.errors import LinkError, ModelError
+from fitcore.evaluation import compiled, memory_report
+from fitcore.result import Result
+
+if TYPE_CHECKING:
+    from fitcore.model import Model
+    from fitcore.samples import Samples
+    from fitcore.summary import SamplesSummary
+
+_FIT_FUNCTIONS: weakref.WeakKeyDictionary[Analysis, Callable[[Any], Any]] = weakref.WeakKeyDictionary()
+
+
+class Analysis:
+    """Derive from this, keep the data as attributes, and write ``log_likelihood_function``.
+
+    Parameters
+    ----------
+    use_jax : the likelihood is traceable by JAX; it is compiled and evaluated in batches. Otherwise it is called once per sample.
+    use_jax_for_visualization : ``fit_for_visualization`` runs compiled, where `supports_jax_visualization`.
+    **kwargs : kept in ``self.kwargs`` and part of the identity.
+
+    Class attributes: ``version`` is raised by the author when numbers change; ``batching`` says how a compiled batch runs, ``"vmap"`` (all
+    points at once) or ``"map"`` (one point after the other, the batch shared by threads: right where one point fills the caches of a core);
+    ``n_batch`` is the number of points in a batch, part of the digest because searches draw whole batches.
+
+    Examples
+    --------
+    >>> class Mean(Analysis):
+    ...     def __init__(self, data):
+    ...         super().__init__()
+    ...         self.data = data
+    ...     def log_likelihood_function(self, instance):
+    ...         return -0.5 * sum((x - instance["mean"]) ** 2 for x in self.data)
+    >>> Mean([1.0, 2.0]).log_likelihood_function({"mean": 1.5})
+    -0.25
+    """
+
+    version: ClassVar[int] = 1
+    LATENT_KEYS: ClassVar[tuple[str, ...]] = ()
+    Result: ClassVar[type[Result]] = Result
+    Visualizer: ClassVar[type[Visualizer]] = Visualizer
+    batching: ClassVar[Literal["vmap", "map"]] = "vmap"
+    n_batch: ClassVar[int] = 32
+
+    bound_model: Model | None = None
+
+    def __init__(self, use_jax: bool = False, use_jax_for_visualization: bool = False, **kwargs: Any) -> None:
+        self.use_jax = use_jax
+        self.use_jax_for_visualization = use_jax_for_visualization
+        self.kwargs = kwargs
+
+    # -- the likelihood
+
+    def log_likelihood_function(self, instance: Any) -> Any:
+        """Natural logarithm of the likelihood of one instance of the model: one number."""
+        raise ModelError(f"{type(self).__name__} has no log_likelihood_function(self, instance): write one that returns a number.")
+
+    def with_model(self, model: Model) -> Analysis:
+        """A copy whose likelihood, latents and pictures get instances of ``model``, matched by path to the fitted parameters."""
+        bound = copy.copy(self)
+        bound.bound_model = model
+        return bound
+
+    def instance_of(self, theta: Any, model: Model) -> Any:
+        """The instance that the hooks get, for the parameter vector ``theta``, shape (n_dim,), of the fitted ``model``."""
+        return self._own_vector(model)(theta)[1]
+
+    def vector_likelihood(self, model: Model) -> Callable[[Any], Any]:
+        """The log-likelihood as a function of the fitted ``model``'s parameter vector, shape (n_dim,).
+
+        Raises
+        ------
+        ModelError
+            when this analysis is bound to a model with a parameter that ``model`` does not have.
+        """
+        own = self._own_vector(model)
+        return lambda theta: self.log_likelihood_function(own(theta)[1])
+
+    def _own_vector(self, model: Model) -> Callable[[Any], tuple[Any, Any]]:
+        """A function from the fitted model's vector to the vector and instance of the model that this analysis gets."""
+        bound = self.bound_model
+        if bound is None:
+            return lambda theta: (theta, model.instance_from_vector(theta))
+        missing = [path for path in bound.paths if path not in model.paths]
+        if missing:
+            raise ModelError(
+                f"{type(self).__name__} is bound to a model with the free parameters {missing}, which the fitted model does not have. "
+                f"It has "
+                f"{list(model.paths)}. Give both the same paths, or replace those parameters by numbers in the model given to with_model."
+            )
+        positions = [model.paths.index(path) for path in bound.paths]
+
+        def own(theta: Any) -> tuple[Any, Any]:
+            vector = theta[..., positions] if hasattr(theta, "shape") else [theta[i] for i in positions]
+            return vector, bound.instance_from_vector(vector)
+
+        return own
+
+    # -- before the search
+
+    def modify_model(self, model: Model) -> Model:
+        """First of all; the model returned is the one that is fitted, and part of the digest."""
+        return model
+
+    def modify_before_fit(self, paths: Any, model: Model) -> Analysis:
+        """Before a search that will run; the analysis returned is the one that runs."""
+        return self
+
+    def save_attributes(self, paths: Any) -> None:
+        """Before a search that will run: save what belongs beside the result, through ``paths`` only."""
+
+    # -- after the search
+
+    def modify_after_fit(self, paths: Any, model: Model, result: Result) -> Analysis:
+        """After the commit; the analysis returned is the result's."""
+        return self
+
+    def make_result(
+        self,
+        samples_summary: SamplesSummary,
+        paths: Any,
+        samples: Samples | None = None,
+        search_internal: Any = None,
+        analysis: Analysis | None = None,
+    ) -> Result:
+        """The result handed to the user: an instance of ``self.Result``."""
+        return self.Result(samples_summary, paths=paths, samples=samples, search_internal=search_internal, analysis=analysis or self)
+
+    def save_results(self, paths: Any, result: Result) -> None:
+        """After the commit: a failure here is reported and can be rerun; the fit is never lost."""
+
+    def save_results_combined(self, paths: Any, result: Result) -> None:
+        """As `save_results`, once for a fit of several datasets."""
+
+    # -- latent variables
+
+    def compute_latent_variables(self, parameters: Any, model: Model) -> Mapping[str, Any] | tuple[Any, ...]:
+        """Derived quantities of one parameter vector, shape (n_dim,): a tuple in the order of ``LATENT_KEYS``, or a dict.
+
+        Pure; NaN where undefined. Nested dicts become dotted names.
+        """
+        return {}
+
+    def latents_of(self, theta: Any, model: Model) -> dict[str, Any]:
+        """`compute_latent_variables` for the fitted ``model``'s vector, as a flat dict."""
+        vector = self._own_vector(model)(theta)[0]
+        values = self.compute_latent_variables(vector, self.bound_model or model)
+        if isinstance(values, Mapping):
+            return _flat(values)
+        if len(values) != len(self.LATENT_KEYS):
+            raise ModelError(
+                f"compute_latent_variables of {type(self).__name__} returned {len(values)} values; LATENT_KEYS names "
+                f"{len(self.LATENT_KEYS)}, {list(self.LATENT_KEYS)}. Return one value for each, in that order, or a dict."
+            )
+        return dict(zip(self.LATENT_KEYS, values, strict=True))
+
+    def compute_latent_samples(self, samples: Samples, batch_size: int | None = None) -> Samples | None:
+        """Latent variables of every sample, with the weights of ``samples``; None when there are none.
+
+        Evaluated in batches of ``batch_size`` (default ``n_batch``), compiled once where ``use_jax``. A value that is not finite is NaN for
+        that key alone.
+        """
+        if samples.model is None:
+            raise LinkError(
+                "compute_latent_samples needs samples that know their model: take result.samples, or samples.with_model(model)."
+            )
+        return compute_latents(self, samples, samples.model, batch_size or self.n_batch)
+
+    # -- looking at it
+
+    def fit_from(self, instance: Any) -> Any:
+        """The fit of one instance, for looking at: whatever the visualizer draws. Default: the log-likelihood."""
+        return self.log_likelihood_function(instance)
+
+    def fit_for_visualization(self, instance: Any) -> Any:
+        """`fit_from`, through a compiled function kept for this analysis where ``use_jax_for_visualization``."""
+        if not (self.use_jax_for_visualization and self.supports_jax_visualization):
+            return self.fit_from(instance)
+        if self not in _FIT_FUNCTIONS:
+            reference = weakref.ref(self)  # the cache must not keep its own key alive
+
+            def call(argument: Any) -> Any:
+                analysis = reference()
+                assert analysis is not None
+                return analysis.fit_from(argument)
+
+            _FIT_FUNCTIONS[self] = compiled(call)
+        return _FIT_FUNCTIONS[self](instance)
+
+    @property
+    def supports_jax_visualization(self) -> bool:
+        """Whether `fit_from` is traceable and returns a pytree."""
+        return False
+
+    @property
+    def supports_background_update(self) -> bool:
+        """Whether `perform_quick_update` may be called from another thread while the search runs."""
+        return False
+
+    def perform_quick_update(self, paths: Any, instance: Any) -> None:
+        """Show the best instance so far; at most one call is pending, and its failure never ends the search."""
+        self.Visualizer.visualize(self, paths, instance, True)
+
+    def print_vram_use(self, model: Model, batch_size: int) -> str:
+        """Compiled memory of the batched likelihood and of its gradient, and the largest batch that fits; printed and returned."""
+        text = memory_report(self, model, batch_size)
+        print(text)
+        return text
+
+    # -- identity
+
+    def identity(self) -> dict[str, Any]:
+        """What can change a number, for the digest: all attributes, arrays by content."""
+        return {key: value for key, value in vars(self).items() if key not in ("use_jax_for_visualization", "bound_model")}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

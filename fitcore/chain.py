@@ -1,0 +1,203 @@
+"""Running a pipeline: one stage, what is already there, or everything. No Prefect here; the flow calls the same functions.
+
+A stage is asked of the store first. Its specification needs the earlier results' summaries only, so a finished chain is answered
+without one likelihood call and without compiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fitcore.errors import ConfigError, ResultNotFoundError
+from fitcore.fit import Request, find, latents, run
+from fitcore.result import Result
+from fitcore.search.base import Progress
+from fitcore.stage import Pipeline, Stage
+from fitcore.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOutcome:
+    """One stage's line in the account of a chain; ``seconds`` is the time of the run that made the result."""
+
+    name: str
+    digest: str
+    cached: bool
+    n_calls: int
+    log_evidence: float
+    log_evidence_error: float
+    seconds: float
+    grade: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StageOutcome:
+        """From `to_dict`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentOutcome:
+    """What became of a stage's latent variables; ``n_samples`` is 0 where the analysis has none."""
+
+    digest: str
+    n_samples: int
+    cached: bool
+
+
+def outcome_of(name: str, result: Result, store: Store) -> StageOutcome:
+    """The account of a stored result."""
+    record = store.read(result.digest)
+    summary = result.samples_summary
+    return StageOutcome(
+        name=name,
+        digest=result.digest,
+        cached=result.is_cached,
+        n_calls=summary.n_calls,
+        log_evidence=summary.log_evidence,
+        log_evidence_error=summary.log_evidence_error,
+        seconds=float(record.provenance.get("seconds", float("nan"))),
+        grade=str(summary.diagnostics.get("grade", "")),
+    )
+
+
+def request_of(pipeline: Pipeline, stage: Stage, dataset: Any, results: Mapping[str, Result], seed: int) -> Request:
+    """What a stage asks for, given the earlier results."""
+    visible = {name: results[name] for name in results if name in _ancestors(pipeline, stage.name)}
+    analysis = stage.build_analysis(dataset, visible)
+    model = analysis.modify_model(stage.build_model(visible))
+    return Request(
+        model=model,
+        analysis=analysis,
+        search=stage.search,
+        seed=pipeline.stage_seed(seed, stage.name),
+        proposal=stage.build_proposal(visible, model),
+        name=f"{pipeline.name}.{stage.name}",
+    )
+
+
+def _upstream(
+    pipeline: Pipeline, until: str, dataset: Any, store: Store, *, seed: int, digests: Mapping[str, str] | None
+) -> dict[str, Result]:
+    """Stored results of the stages before ``until`` that ``until`` depends on."""
+    needed = _ancestors(pipeline, until)
+    results: dict[str, Result] = {}
+    for stage in pipeline:
+        if stage.name not in needed:
+            continue
+        request = request_of(pipeline, stage, dataset, results, seed)
+        result = find(request, store)
+        if result is None:
+            raise ResultNotFoundError(
+                f"Stage {until!r} needs {stage.name!r}, whose result {request.digest[:12]} is not in the store {store.path}. "
+                "Run that stage first."
+            )
+        if digests is not None and digests.get(stage.name, result.digest) != result.digest:
+            raise ConfigError(
+                f"Stage {stage.name!r} was given as {digests[stage.name][:12]}, but this dataset, pipeline and seed ask for "
+                f"{result.digest[:12]}. Did the data or the settings change while the chain ran? Run it again."
+            )
+        results[stage.name] = result
+    return results
+
+
+def _ancestors(pipeline: Pipeline, name: str) -> set[str]:
+    found: set[str] = set()
+    waiting = list(pipeline.stage(name).needs)
+    while waiting:
+        need = waiting.pop()
+        if need not in found:
+            found.add(need)
+            waiting.extend(pipeline.stage(need).needs)
+    return found
+
+
+def run_stage(
+    pipeline: Pipeline,
+    stage: str,
+    dataset: Any,
+    store: Store,
+    *,
+    seed: int = 0,
+    digests: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+    n_threads: int = 1,
+) -> StageOutcome:
+    """Look up or run one stage, whose earlier stages are in the store.
+
+    Parameters
+    ----------
+    digests : digests of the earlier stages, checked against what this dataset, pipeline and seed ask for.
+    stop : asked at every batch; True saves and raises `SearchInterruptedError`.
+
+    Raises
+    ------
+    ResultNotFoundError
+        when an earlier stage is not in the store.
+    """
+    results = _upstream(pipeline, stage, dataset, store, seed=seed, digests=digests)
+    request = request_of(pipeline, pipeline.stage(stage), dataset, results, seed)
+    result = run(request, store, progress=progress, stop=stop, n_threads=n_threads)
+    return outcome_of(stage, result, store)
+
+
+def run_latents(
+    pipeline: Pipeline,
+    stage: str,
+    dataset: Any,
+    store: Store,
+    *,
+    seed: int = 0,
+    digests: Mapping[str, str] | None = None,
+    batch_size: int | None = None,
+) -> LatentOutcome:
+    """Compute the latent variables of a stored stage's samples, once; they are stored beside the result."""
+    results = _upstream(pipeline, stage, dataset, store, seed=seed, digests=digests)
+    request = request_of(pipeline, pipeline.stage(stage), dataset, results, seed)
+    result = find(request, store)
+    if result is None:
+        raise ResultNotFoundError(f"Stage {stage!r} ({request.digest[:12]}) is not in the store {store.path}. Run it before its latents.")
+    n_samples, cached = latents(request, result, store, batch_size=batch_size)
+    return LatentOutcome(digest=result.digest, n_samples=n_samples, cached=cached)
+
+
+def stored_results(pipeline: Pipeline, dataset: Any, store: Store, *, seed: int = 0) -> dict[str, Result]:
+    """The results of the chain that are in the store; stops at the first stage that is not. No likelihood call, nothing compiled."""
+    results: dict[str, Result] = {}
+    for stage in pipeline:
+        result = find(request_of(pipeline, stage, dataset, results, seed), store)
+        if result is None:
+            break
+        results[stage.name] = result
+    return results
+
+
+def walk(pipeline: Pipeline, dataset: Any, store: Store, *, seed: int = 0) -> list[StageOutcome]:
+    """`stored_results` as accounts."""
+    return [outcome_of(name, result, store) for name, result in stored_results(pipeline, dataset, store, seed=seed).items()]
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    dataset: Any,
+    store: Store,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+    n_threads: int = 1,
+) -> dict[str, Result]:
+    """Every stage in order, without Prefect, and the latent variables of each; results by stage name."""
+    results: dict[str, Result] = {}
+    for stage in pipeline:
+        request = request_of(pipeline, stage, dataset, results, seed)
+        result = run(request, store, progress=progress, stop=stop, n_threads=n_threads)
+        latents(request, result, store)
+        results[stage.name] = result
+    return results

@@ -1,0 +1,324 @@
+"""The model: a tree with priors as leaves, seen as a parameter vector. It computes no likelihood and keeps no results.
+
+The tree's own mechanics are in `fitcore.model.tree`, its stored form in `fitcore.model.encoding`, models made from results in
+`fitcore.model.projection`.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fitcore.errors import ModelError
+from fitcore.identity import digest
+from fitcore.model import special
+from fitcore.model import tree as trees
+from fitcore.model.component import Tied
+from fitcore.model.constraints import Constraint
+from fitcore.model.encoding import decode_tree, encode_tree
+from fitcore.model.naming import suggestion
+from fitcore.model.prior import Prior
+
+FORM_VERSION = 1
+"""Of the stored form of a model."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A leaf whose value is one parameter."""
+
+    index: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """What is fitted: any nesting of components, dicts, lists and tuples whose leaves are priors, numbers (fixed) or ties.
+
+    The free parameters are the leaves that are priors, in order of declaration, named by their paths, such as ``"line.center"``.
+    Two leaves with equal priors are two parameters; to make them one, tie them. Models are immutable and equal by value.
+
+    Parameters
+    ----------
+    tree : a component, dict, list or tuple.
+    constraints : relations between leaves, such as ``Less("a.sigma", "b.sigma")``; where one is violated the log-likelihood is -inf.
+
+    Raises
+    ------
+    ModelError : for an unknown path, a bad tie or constraint, a value that is no leaf, or a prior outside a component's domain.
+
+    Examples
+    --------
+    >>> from fitcore.model import Normal, Uniform
+    >>> model = Model({"line": {"center": Uniform(0, 10), "width": 2.0}, "sky": Normal(0, 1), "copy": Tied("line.center")})
+    >>> model.paths
+    ('line.center', 'sky')
+    >>> model.prior_transform([0.5, 0.5])
+    array([5., 0.])
+    >>> model.instance_from_vector([5.0, 0.1])["copy"]
+    np.float64(5.0)
+    """
+
+    tree: Any
+    constraints: tuple[Constraint, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tree, Model):
+            raise ModelError("Model(...) got a Model; give its .tree, or use the model itself.")
+        if trees.children(self.tree) is None:
+            raise ModelError(
+                f"A model's tree is {self.tree!r}; it must be a component, dict, list or tuple. Wrap a leaf in a dict to name it."
+            )
+        object.__setattr__(self, "tree", trees.checked(self.tree))
+        object.__setattr__(self, "constraints", _checked_constraints(self.constraints, set(self._entries)))
+        self._check_ties()
+
+    # --- what the leaves mean -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _entries(self) -> dict[str, trees.Entry]:
+        return {entry.path: entry for entry in trees.entries(self.tree)}
+
+    @cached_property
+    def _targets(self) -> dict[str, str]:
+        """For each leaf the leaf that gives its value: itself, or the end of its chain of ties."""
+        return {path: self._end_of_ties(path) for path in self._entries}
+
+    def _end_of_ties(self, path: str) -> str:
+        seen = [path]
+        while isinstance(value := self._entries[seen[-1]].value, Tied):
+            if value.path not in self._entries:
+                leaves = [leaf for leaf in self._entries if leaf != seen[-1]]
+                raise ModelError(f"{seen[-1]}: Tied({value.path!r}) is not a leaf. {suggestion(value.path, leaves, kind='leaves')}")
+            if value.path in seen:
+                raise ModelError(f"{seen[0]}: the ties {' -> '.join([*seen, value.path])} go round in a circle; give one of them a prior.")
+            seen.append(value.path)
+        return seen[-1]
+
+    def _check_ties(self) -> None:
+        for path, target in self._targets.items():
+            domain = self._entries[path].domain
+            if domain is not None and target != path:
+                domain.check(self._entries[target].value, f"{path}, tied to {target}")
+
+    @cached_property
+    def _priors(self) -> tuple[tuple[str, Prior], ...]:
+        return tuple((path, entry.value) for path, entry in self._entries.items() if isinstance(entry.value, Prior))
+
+    @cached_property
+    def _slots(self) -> dict[str, _Column | float]:
+        """For each leaf its column of the parameter vector, or its fixed value."""
+        column = {path: _Column(i) for i, path in enumerate(self.paths)}
+        return {path: column.get(target, self._entries[target].value) for path, target in self._targets.items()}  # type: ignore[misc]
+
+    @cached_property
+    def _slot_tree(self) -> Any:
+        return trees.mapped(self.tree, lambda _, path: self._slots[path])
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """The names of the free parameters, in order."""
+        return tuple(path for path, _ in self._priors)
+
+    @property
+    def priors(self) -> dict[str, Prior]:
+        """The free parameters' priors by path, in order."""
+        return dict(self._priors)
+
+    @property
+    def n_dim(self) -> int:
+        """The number of free parameters."""
+        return len(self._priors)
+
+    @property
+    def leaf_paths(self) -> tuple[str, ...]:
+        """The paths of all leaves: free, fixed and tied."""
+        return tuple(self._entries)
+
+    @property
+    def ties(self) -> dict[str, tuple[str, ...]]:
+        """For each free parameter that others are tied to, the paths of all leaves that share its value, itself first."""
+        groups = {path: tuple(leaf for leaf, target in self._targets.items() if target == path) for path in self.paths}
+        return {path: (path, *(leaf for leaf in group if leaf != path)) for path, group in groups.items() if len(group) > 1}
+
+    # --- vectors --------------------------------------------------------------------------------------------------------------
+
+    def _columns(self, values: Any, name: str) -> tuple[Any, Any]:
+        xp, values = special.floats(values)
+        if values.ndim not in (1, 2) or values.shape[-1] != self.n_dim:
+            raise ModelError(
+                f"{name} has shape {tuple(values.shape)}; it must be ({self.n_dim},) or (n, {self.n_dim}), "
+                f"one column for each of {', '.join(self.paths)}."
+            )
+        return xp, values
+
+    def _by_column(self, values: Any, name: str, method: str) -> Any:
+        xp, values = self._columns(values, name)
+        if not self._priors:
+            return values
+        return xp.stack([getattr(prior, method)(values[..., i]) for i, (_, prior) in enumerate(self._priors)], axis=-1)
+
+    def prior_transform(self, u: Any) -> Any:
+        """Parameters ``theta`` at points ``u`` of the unit cube; both (n_dim,) or (n, n_dim), NumPy or JAX."""
+        return self._by_column(u, "u", "transform")
+
+    def inverse_transform(self, theta: Any) -> Any:
+        """Points of the unit cube at ``theta``; shapes as `prior_transform`. In the tails use `probit`, which resolves them."""
+        return self._by_column(theta, "theta", "inverse")
+
+    def probit(self, theta: Any) -> Any:
+        """``z = Phi^-1(u)`` at ``theta``, in which every prior is a standard normal; shapes as `prior_transform`."""
+        return self._by_column(theta, "theta", "probit")
+
+    def from_probit(self, z: Any) -> Any:
+        """Parameters at ``z``: the inverse of `probit`."""
+        return self._by_column(z, "z", "from_probit")
+
+    def log_prior(self, theta: Any) -> Any:
+        """Log prior density at ``theta`` of shape (n_dim,) or (n, n_dim); scalar or (n,). Constraints are not part of it."""
+        xp, values = self._columns(theta, "theta")
+        if not self._priors:
+            return xp.zeros(values.shape[:-1])
+        return sum(prior.log_prob(values[..., i]) for i, (_, prior) in enumerate(self._priors))
+
+    def instance_from_vector(self, theta: Any) -> Any:
+        """The tree with numbers for leaves, at ``theta`` of shape (n_dim,); traceable by JAX.
+
+        ``theta`` of shape (n, n_dim) gives leaves of shape (n,), and plain numbers where the leaf is fixed.
+        """
+        _, values = self._columns(theta, "theta")
+        return trees.mapped(self._slot_tree, lambda slot, _: values[..., slot.index] if isinstance(slot, _Column) else slot)
+
+    def leaf_values(self, theta: Any) -> dict[str, Any]:
+        """The values of all leaves by path, fixed and tied ones included, at ``theta`` of shape (n_dim,) or (n, n_dim)."""
+        _, values = self._columns(theta, "theta")
+        return {path: values[..., slot.index] if isinstance(slot, _Column) else slot for path, slot in self._slots.items()}
+
+    def is_allowed(self, theta: Any) -> Any:
+        """Whether all constraints hold: a boolean for ``theta`` of shape (n_dim,), (n,) booleans for (n, n_dim); traceable by JAX."""
+        xp, values = self._columns(theta, "theta")
+        allowed = xp.ones(values.shape[:-1], dtype=bool)
+        if self.constraints:
+            leaves = self.leaf_values(values)
+            for constraint in self.constraints:
+                allowed = allowed & constraint.holds(leaves)
+        return allowed
+
+    # --- other models ---------------------------------------------------------------------------------------------------------
+
+    def replace(self, changes: Mapping[str, Any]) -> Model:
+        """A new model with other leaves or subtrees at existing paths.
+
+        Parameters
+        ----------
+        changes : by path, a leaf, a subtree, or a `Model`, whose ties and constraints come with it. Ties in a plain subtree are paths of
+            the whole model.
+
+        Raises
+        ------
+        ModelError : for an unknown path, or when the result is no valid model (a tie to a leaf that is gone, ...).
+        """
+        tree, constraints = self.tree, list(self.constraints)
+        for path, value in changes.items():
+            if not path:
+                raise ModelError("replace() got an empty path; make a new Model to change the whole tree.")
+            new = value
+            if isinstance(value, Model):
+                new = _moved(value.tree, lambda old, path=path: f"{path}.{old}")
+                constraints += [c.renamed(lambda old, path=path: f"{path}.{old}") for c in value.constraints]
+            tree = trees.with_node(tree, path, new)
+        return Model(tree, tuple(dict.fromkeys(constraints)))
+
+    def subtree(self, path: str) -> Model:
+        """The model of one node, its paths counted from there.
+
+        A tie to a leaf outside becomes that leaf itself (several ties to one leaf stay tied to each other); constraints that speak of
+        leaves outside are left out.
+        """
+        node = trees.node_at(self.tree, path)
+        if trees.children(node) is None:
+            raise ModelError(f"{path!r} is a leaf, {node}; subtree() needs a component, dict, list or tuple.")
+        prefix = f"{path}." if path else ""
+        stand_in: dict[str, str] = {}
+
+        def brought_inside(leaf: Any, local: str) -> Any:
+            if not isinstance(leaf, Tied):
+                return leaf
+            target = self._targets[f"{prefix}{local}"]
+            if target.startswith(prefix):
+                return Tied(target.removeprefix(prefix))
+            if target in stand_in:
+                return Tied(stand_in[target])
+            stand_in[target] = local
+            return self._entries[target].value
+
+        kept = [c for c in self.constraints if all(name.startswith(prefix) for name in c.paths)]
+        return Model(trees.mapped(node, brought_inside), tuple(c.renamed(lambda old: old.removeprefix(prefix)) for c in kept))
+
+    # --- text and identity ----------------------------------------------------------------------------------------------------
+
+    def describe(self) -> str:
+        """The tree as text, one leaf a line, with its constraints."""
+        count = f"{self.n_dim} free parameter{'' if self.n_dim == 1 else 's'}"
+        lines = [f"{trees.kind_of(self.tree)}: {count}", *trees.drawn(self.tree, lambda leaf, _: _leaf_text(leaf))]
+        return "\n".join([*lines, *(f"where {constraint}" for constraint in self.constraints)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able description that loses nothing."""
+        return {"form": FORM_VERSION, "tree": encode_tree(self.tree), "constraints": [c.to_dict() for c in self.constraints]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Model:
+        """The model that `to_dict` described; the modules of its components must be imported already."""
+        if data.get("form") != FORM_VERSION:
+            raise ModelError(f"The stored model has form {data.get('form')!r}; this version of fitcore reads form {FORM_VERSION}.")
+        return cls(decode_tree(data["tree"]), tuple(Constraint.from_dict(c) for c in data["constraints"]))
+
+    def identity(self) -> dict[str, Any]:
+        """What enters the digest: the tree, the parameters' order, the constraints in any order."""
+        return {"tree": self.tree, "paths": self.paths, "constraints": frozenset(self.constraints)}
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self._digest == other._digest if isinstance(other, Model) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __str__(self) -> str:
+        return self.describe()
+
+    def __repr__(self) -> str:
+        return f"<Model of {self.n_dim} parameters: {', '.join(self.paths)}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.describe())}</pre>"
+
+
+def _checked_constraints(constraints: Any, leaves: set[str]) -> tuple[Constraint, ...]:
+    made = tuple(constraints) if isinstance(constraints, Iterable) and not isinstance(constraints, str) else (constraints,)
+    for constraint in made:
+        if not isinstance(constraint, Constraint):
+            raise ModelError(f"A constraint is {constraint!r}; give Less(path, path) or another Constraint.")
+        for path in constraint.paths:
+            if path not in leaves:
+                near = suggestion(path, sorted(leaves), kind="leaves")
+                raise ModelError(f"The constraint {constraint} speaks of {path!r}, which is not a leaf. {near}")
+    return made
+
+
+def _moved(tree: Any, rename: Any) -> Any:
+    return trees.mapped(tree, lambda leaf, _: Tied(rename(leaf.path)) if isinstance(leaf, Tied) else leaf)
+
+
+def _leaf_text(leaf: Any) -> str:
+    if isinstance(leaf, Tied):
+        return f"= {leaf.path}"
+    return str(leaf) if isinstance(leaf, Prior) else f"{np.float64(leaf):.10g}"

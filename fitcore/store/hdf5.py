@@ -1,0 +1,205 @@
+"""HDF5 files as bytes in memory: made so that equal contents give equal bytes, and read so that a foreign file can do no harm.
+
+A file of ours is flat: one dataset for each array, and one of bytes for each text. Making the image in memory and handing it to
+`fitcore.store.durable` as one write has three merits over letting HDF5 write to the disk: the bytes that were hashed are the bytes that
+are read, a full disk is an ordinary error instead of a failed close inside the library, and no file locks are taken (they fail on some
+network file systems). No path is opened here but by `check_foreign`, which looks at files that other libraries wrote.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import h5py.h5l
+import h5py.h5o
+import numpy as np
+from numpy.typing import NDArray
+
+from fitcore.errors import CanonicalFormError
+
+ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+TEXT_SUFFIX = ".json"
+SEAL_BYTES = 512
+CHUNK_BYTES = 4 * 2**20
+OBJECTS_LIMIT = 4096
+KINDS = "biufcS"
+# What the HDF5 library and h5py raise on a file that is not whole.
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
+
+
+class ForeignContentError(ValueError):
+    """A file holds what none of ours does: links elsewhere, storage elsewhere, filters, odd types or impossible sizes."""
+
+
+def checked_arrays(arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """The arrays, C-contiguous, with their names and types checked.
+
+    Raises
+    ------
+    CanonicalFormError : a name or type that cannot be stored.
+    """
+    checked: dict[str, NDArray[Any]] = {}
+    for name, value in arrays.items():
+        if not isinstance(name, str) or not ARRAY_NAME.fullmatch(name) or name.endswith(TEXT_SUFFIX):
+            raise CanonicalFormError(
+                f"array name {name!r} cannot be stored: use letters, digits, '.', '_' and '-', 128 at most, not ending in '.json'"
+            )
+        array = np.asarray(value)
+        if array.dtype.kind not in KINDS + "U" or array.dtype.itemsize == 0:
+            raise CanonicalFormError(
+                f"array {name!r} has the type {array.dtype}: only booleans, numbers and strings of fixed length are stored"
+            )
+        checked[name] = array if array.ndim == 0 else np.ascontiguousarray(array)
+    return checked
+
+
+def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks: Mapping[str, str | int]) -> bytes:
+    """The bytes of an HDF5 file: the same for equal contents, with a checksum on every chunk and no times anywhere.
+
+    Parameters
+    ----------
+    arrays : as `checked_arrays` gives them.
+    texts : bytes by name; names end in ".json".
+    marks : attributes of the root group.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver="latest", userblock_size=SEAL_BYTES) as file:
+        for name, mark in marks.items():
+            file.attrs[name] = mark
+        for name in sorted(texts):
+            _add(file, name, np.frombuffer(texts[name], dtype=np.uint8))
+        for name in sorted(arrays):
+            array = arrays[name]
+            if array.dtype.kind == "U":
+                encoded = np.char.encode(array, "utf-8")
+                width = max(encoded.dtype.itemsize, array.dtype.itemsize // 4)
+                _add(file, name, encoded.astype(f"S{width}")).attrs["text_dtype"] = array.dtype.str
+            else:
+                _add(file, name, array)
+    data = buffer.getvalue()
+    return _seal(data) + data[SEAL_BYTES:]
+
+
+def _seal(data: bytes) -> bytes:
+    """The first bytes of a file, which HDF5 leaves to us: the sha256 of all that follows."""
+    digest = hashlib.sha256(memoryview(data)[SEAL_BYTES:]).hexdigest()
+    return f"fitcore HDF5 file; sha256 of the bytes from {SEAL_BYTES} on: {digest}\n".encode().ljust(SEAL_BYTES, b"\0")
+
+
+def _add(file: h5py.File, name: str, array: NDArray[Any]) -> h5py.Dataset:
+    if array.size == 0 or array.ndim == 0:  # HDF5 has no chunks, so no checksums, for these; the file's own hash covers them
+        return file.create_dataset(name, data=array, track_times=False)
+    return file.create_dataset(name, data=array, chunks=_chunks(array), fletcher32=True, track_times=False)
+
+
+def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
+    """The whole array if it is small, else rows of about four megabytes together."""
+    row_bytes = max(array.nbytes // array.shape[0], 1)
+    if row_bytes <= CHUNK_BYTES:
+        return (min(array.shape[0], max(CHUNK_BYTES // row_bytes, 1)), *array.shape[1:])
+    return tuple(min(length, 128) for length in array.shape)
+
+
+def contents(data: bytes, names: Iterable[str] | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays (and texts, as arrays of bytes) and the root's attributes of a file's bytes.
+
+    Parameters
+    ----------
+    data : what `image` made.
+    names : only these datasets; all of them by default.
+
+    Raises
+    ------
+    ForeignContentError : its seal is broken, or it holds what none of our files does.
+    KeyError : a name is not in it.
+    UNREADABLE : it cannot be read.
+    """
+    # A few flipped bits can make the HDF5 library loop for ever: nothing is opened before its hash is checked.
+    if data[:SEAL_BYTES] != _seal(data):
+        raise ForeignContentError("the sha256 at its beginning does not match the rest")
+    with h5py.File(h5py.h5f.open_file_image(data)) as file:
+        check_objects(file, len(data), is_flat=True)
+        wanted = list(file) if names is None else list(names)
+        arrays = {name: _array(file, name) for name in wanted}
+        marks = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
+    return arrays, marks
+
+
+def _array(file: h5py.File, name: str) -> NDArray[Any]:
+    dataset = file[name]
+    array = np.asarray(dataset[()]).astype(dataset.dtype, copy=False)  # type: ignore[index,union-attr] - a scalar loses its byte order
+    text_dtype = dataset.attrs.get("text_dtype")
+    if text_dtype is None:
+        return array
+    wanted = np.dtype(str(text_dtype))
+    if wanted.kind != "U" or wanted.itemsize > 4 * array.dtype.itemsize:
+        raise ForeignContentError(f"{name!r} claims the type {wanted}")
+    return np.asarray(np.char.decode(array, "utf-8")).astype(wanted)
+
+
+def check_objects(file: h5py.File, size: int, *, is_flat: bool) -> None:
+    """Refuse links that leave the file, storage outside it, virtual datasets, filters, odd types and sizes beyond the file's own.
+
+    Parameters
+    ----------
+    file : open for reading.
+    size : of the file in bytes; no dataset of ours can be larger.
+    is_flat : also refuse groups and types that only other libraries use.
+    """
+    groups = [file.id]
+    seen = 0
+    total = 0
+    while groups:
+        group = groups.pop()
+        for raw in group:
+            seen += 1
+            if seen > OBJECTS_LIMIT * (1 if is_flat else 64):
+                raise ForeignContentError(f"more than {seen - 1} objects")
+            name = raw.decode("utf-8", "replace")
+            if group.links.get_info(raw).type != h5py.h5l.TYPE_HARD:
+                raise ForeignContentError(f"{name!r} is a link that leaves the file")
+            item = h5py.h5o.open(group, raw)
+            if isinstance(item, h5py.h5g.GroupID) and not is_flat:
+                groups.append(item)
+            elif isinstance(item, h5py.h5d.DatasetID):
+                total += _check_dataset(item, name, is_flat=is_flat)
+            else:
+                raise ForeignContentError(f"{name!r} is a {type(item).__name__}, not a dataset")
+            if is_flat and total > size:
+                raise ForeignContentError(f"{name!r} says it is larger than the file that holds it")
+
+
+def _check_dataset(dataset: h5py.h5d.DatasetID, name: str, *, is_flat: bool) -> int:
+    plist = dataset.get_create_plist()
+    if plist.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED, h5py.h5d.COMPACT):
+        raise ForeignContentError(f"{name!r} is a virtual dataset")
+    if plist.get_layout() == h5py.h5d.CONTIGUOUS and plist.get_external_count() > 0:
+        raise ForeignContentError(f"{name!r} keeps its data in another file")
+    if not is_flat:
+        return 0
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if any(code != h5py.h5z.FILTER_FLETCHER32 for code in filters):
+        raise ForeignContentError(f"{name!r} passes through filters {filters}")
+    dtype = dataset.dtype
+    if dtype.kind not in KINDS:
+        raise ForeignContentError(f"{name!r} has the type {dtype}")
+    count = 1
+    for length in dataset.shape:
+        count *= int(length)
+    return count * dtype.itemsize
+
+
+def check_foreign(path: Path) -> None:
+    """Refuse a file of another library that leads out of itself.
+
+    Raises
+    ------
+    ForeignContentError : it does.
+    OSError : it cannot be read.
+    """
+    with h5py.File(path, "r", locking=False) as file:
+        check_objects(file, path.stat().st_size, is_flat=False)

@@ -1,0 +1,155 @@
+"""One result's corner of the store, as the hooks of an analysis see it: small files by checked names, written all at once.
+
+These files are for people and for the next step of an analysis; they are not part of the committed result and are made again by
+running the hooks again.
+"""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fitcore.errors import ConfigError, CorruptResultError, ResultNotFoundError, StoreError
+from fitcore.store import durable, encoding
+from fitcore.store.layout import checked_name
+
+FILE_LIMIT = 2 * 2**30
+
+
+class Figure(Protocol):
+    """Anything that can save itself as an image, such as a matplotlib figure."""
+
+    def savefig(self, fname: Any, /, **kwargs: Any) -> Any:
+        """Write the image to a file object, in the format named by ``format``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Paths:
+    """A folder that nothing escapes: names match ``[A-Za-z0-9][A-Za-z0-9._-]{0,63}``, links are not followed, files appear whole.
+
+    Parameters
+    ----------
+    root : the store's folder.
+    folder : this corner, inside ``root``.
+    """
+
+    root: Path
+    folder: Path
+
+    @property
+    def output_path(self) -> Path:
+        """The folder itself, made if need be, for writers that want a folder.
+
+        Raises
+        ------
+        StoreError : it cannot be made, or a link leads out of it.
+        """
+        with durable.explaining(self.folder, "making the output folder"):
+            self._refuse_links()
+            durable.make_folder(self.folder)
+            self._refuse_links()
+        return self.folder
+
+    def child(self, name: str) -> "Paths":
+        """A corner inside this one, with the same rules."""
+        return Paths(self.root, self.folder / checked_name(name))
+
+    def names(self) -> list[str]:
+        """The files that are here, sorted."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+    # ---- saving ----------------------------------------------------------------------------------------------------------------------
+
+    def save_json(self, name: str, value: Any) -> Path:
+        """Save plain data as ``name.json``.
+
+        Raises
+        ------
+        CanonicalFormError : JSON cannot hold it.
+        ConfigError, StoreError : as for every ``save_``: the name is not allowed; the disk is full or not writable.
+        """
+        data = json.dumps(encoding.plain(value, name), indent=1, ensure_ascii=False).encode()
+        return self._save(name, ".json", data + b"\n")
+
+    def save_array(self, name: str, value: ArrayLike) -> Path:
+        """Save one array as ``name.npy``; arrays of objects are refused."""
+        buffer = io.BytesIO()
+        try:
+            np.save(buffer, np.asarray(value), allow_pickle=False)
+        except ValueError as error:
+            raise ConfigError(f"array {name!r} cannot be saved: {error}; only numbers, booleans and strings of fixed length can") from error
+        return self._save(name, ".npy", buffer.getvalue())
+
+    def save_text(self, name: str, value: str) -> Path:
+        """Save a text as ``name``, or ``name.txt`` when the name has no ending."""
+        return self._save(name, "" if "." in name else ".txt", value.encode())
+
+    def save_figure(self, name: str, figure: Figure, **options: Any) -> Path:
+        """Save a figure as ``name``, or ``name.png`` when the name does not end in png, pdf, svg or jpg; options go to ``savefig``."""
+        ending = name.rpartition(".")[2].lower()
+        known = ending if ending in ("png", "pdf", "svg", "jpg") and "." in name else ""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=known or "png", **options)
+        return self._save(name, "" if known else ".png", buffer.getvalue())
+
+    # ---- loading ---------------------------------------------------------------------------------------------------------------------
+
+    def load_json(self, name: str) -> Any:
+        """What `save_json` saved.
+
+        Raises
+        ------
+        ResultNotFoundError : there is no such file; as for every ``load_``.
+        CorruptResultError : it is damaged; as for every ``load_``.
+        """
+        return self._load(name, ".json", json.loads)
+
+    def load_array(self, name: str) -> NDArray[Any]:
+        """What `save_array` saved; nothing is unpickled."""
+        return self._load(name, ".npy", lambda data: np.load(io.BytesIO(data), allow_pickle=False))
+
+    def load_text(self, name: str) -> str:
+        """What `save_text` saved."""
+        return self._load(name, "" if "." in name else ".txt", bytes.decode)
+
+    # ---- both ------------------------------------------------------------------------------------------------------------------------
+
+    def _path(self, name: str, ending: str) -> Path:
+        checked_name(name)
+        return self.folder / checked_name(name if name.endswith(ending) else name + ending)
+
+    def _refuse_links(self) -> None:
+        if self.folder.resolve() != self.root.resolve() / self.folder.relative_to(self.root):
+            raise StoreError(
+                f"{self.folder} is reached through a symbolic link inside the store, which leads elsewhere: nothing is read or written "
+                f"through it. Remove the link"
+            )
+
+    def _save(self, name: str, ending: str, data: bytes) -> Path:
+        path = self._path(name, ending)
+        self._refuse_links()
+        with durable.explaining(path, f"saving {path.name}"):
+            durable.make_folder(self.folder)
+            durable.replace(path, data)
+        return path
+
+    def _load(self, name: str, ending: str, reader: Any) -> Any:
+        path = self._path(name, ending)
+        self._refuse_links()
+        try:
+            data = durable.read_bytes(path, at_most=FILE_LIMIT)
+        except FileNotFoundError:
+            raise ResultNotFoundError(f"no file {path.name} in {self.folder}; it has: {', '.join(self.names()) or 'nothing'}") from None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror or error}; only plain files are read, no links") from error
+        try:
+            return reader(data)
+        except (ValueError, EOFError) as error:
+            raise CorruptResultError(f"{path} is damaged: {error}. Remove it and run the hooks of the analysis again") from error

@@ -1,0 +1,78 @@
+"""The index of names: which digests the chain of a dataset has. A convenience for people, made anew from the manifests at any time."""
+
+import datetime
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fitcore.errors import ResultNotFoundError
+from fitcore.store import durable, encoding, reading
+from fitcore.store.layout import SMALL_LIMIT, Layout, checked_digest, checked_name
+
+
+def record_run(layout: Layout, name: str, pipeline: str, stages: Mapping[str, str], extra: Mapping[str, Any]) -> None:
+    """Note a chain's digests under the dataset's name; the last note of a name and pipeline counts."""
+    path = layout.runs / checked_name(name, "dataset name") / f"{checked_name(pipeline, 'pipeline name')}.json"
+    record = {
+        "name": name,
+        "pipeline": pipeline,
+        "stages": [[checked_name(stage, "stage name"), checked_digest(digest)] for stage, digest in stages.items()],
+        "extra": extra,
+        "recorded": datetime.datetime.now(datetime.UTC).isoformat(),
+    }
+    with durable.explaining(path, f"noting the run {name}"):
+        durable.make_folder(path.parent)
+        durable.replace(path, encoding.to_json(record, "run") + b"\n")
+
+
+def runs(layout: Layout) -> list[dict[str, Any]]:
+    """All runs, sorted by name and pipeline; each has name, pipeline, stages (digest by stage, in the chain's order), extra, recorded.
+
+    What cannot be read is left out: `verify` names it.
+    """
+    found = []
+    for path in sorted(layout.runs.glob("*/*.json")):
+        try:
+            record = json.loads(durable.read_bytes(path, at_most=SMALL_LIMIT))
+            stages = {str(stage): checked_digest(digest) for stage, digest in record["stages"]}
+            if (record["name"], record["pipeline"]) != (path.parent.name, path.stem):
+                continue
+            found.append({**record, "stages": stages})
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def run(layout: Layout, name: str, pipeline: str | None = None) -> dict[str, Any]:
+    """One run; of several pipelines the one noted last, unless one is named.
+
+    Raises
+    ------
+    ResultNotFoundError : no such run.
+    """
+    everything = runs(layout)
+    found = [record for record in everything if record["name"] == name and pipeline in (None, record["pipeline"])]
+    if not found:
+        known = ", ".join(sorted({record["name"] for record in everything})[:20]) or "none"
+        which = f"of {name!r}" if pipeline is None else f"of {name!r} with pipeline {pipeline!r}"
+        raise ResultNotFoundError(f"no run {which} in the store {layout.root}; it has: {known}. `fitcore run` makes one")
+    return max(found, key=lambda record: record["recorded"])
+
+
+def rebuild_runs(layout: Layout) -> int:
+    """Note again every run that the manifests tell of; how many there are.
+
+    A manifest tells of one through its provenance: ``{"run": {"name", "pipeline", "stage", "order"}}``.
+    """
+    chains: dict[tuple[str, str], list[tuple[int, str, str, str]]] = {}
+    for digest in layout.digests():
+        record = reading.lookup(layout, digest)
+        told = record.provenance.get("run") if record is not None else None
+        if record is not None and isinstance(told, Mapping) and {"name", "pipeline", "stage"} <= told.keys():
+            entry = (int(told.get("order", 0)), str(record.provenance.get("committed", "")), told["stage"], digest)
+            chains.setdefault((told["name"], told["pipeline"]), []).append(entry)
+    for (name, pipeline), entries in chains.items():
+        # Of several results of one stage the one committed last.
+        latest = {stage: (order, stage, digest) for order, _, stage, digest in sorted(entries, key=lambda entry: entry[1])}
+        record_run(layout, name, pipeline, {stage: digest for _, stage, digest in sorted(latest.values())}, {"is_rebuilt": True})
+    return len(chains)

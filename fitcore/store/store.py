@@ -1,0 +1,276 @@
+"""The store: one folder of committed results. This is the only face it shows; each thing it does lives in a module of its own.
+
+`commit` publishes, `reading` looks up, `checkpoint` and `lease` serve running searches, `paths` the hooks, `runs` the names, `upkeep` the
+whole. Where things lie is in `layout`.
+"""
+
+import contextlib
+import errno
+import json
+import shutil
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fitcore.errors import ConfigError, SchemaVersionError, StoreError
+from fitcore.store import attempts, durable, encoding, reading, runs, upkeep
+from fitcore.store.attempts import Attempt
+from fitcore.store.checkpoint import FileCheckpoint
+from fitcore.store.commit import Contents, checked_part, commit
+from fitcore.store.internal import read_internal, write_internal
+from fitcore.store.layout import FORMAT_FILE, RESULT, SCHEMA_VERSION, SMALL_LIMIT, Layout
+from fitcore.store.lease import Lease
+from fitcore.store.notices import StoreWarning
+from fitcore.store.paths import Paths
+from fitcore.store.reading import Record
+from fitcore.store.upkeep import Finding
+
+REFUSED_BELOW = 32 * 2**20
+WARNED_BELOW = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of results, keyed by the digest of what was asked.
+
+    Parameters
+    ----------
+    path : the folder; made if it is not there.
+    key : secret with which the internal state of searches is signed; None signs nothing.
+    heartbeat : seconds between two signs of life of a lease's holder.
+    patience : how many may be missed before the holder counts as dead.
+
+    Raises
+    ------
+    ConfigError : ``path`` is a file, or a folder of other things.
+    SchemaVersionError : another version of the format made it.
+    StoreError : it is not there and cannot be made. A store that can only be read opens; see `check_writable`.
+    """
+
+    path: Path
+    _: KW_ONLY
+    key: bytes | None = field(default=None, repr=False)
+    heartbeat: float = 1.0
+    patience: int = 15
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path).absolute())
+        _open(self._layout)
+
+    @property
+    def _layout(self) -> Layout:
+        return Layout(self.path)
+
+    def check_writable(self) -> None:
+        """Try what a commit does, on a small file, so that no sampling is spent on a store that cannot keep its result.
+
+        Raises
+        ------
+        StoreError : the store cannot be written, or its disk is nearly full. Below 512 MB a `StoreWarning` is given instead.
+        """
+        _check_writable(self._layout)
+
+    # ---- results ---------------------------------------------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        digest: str,
+        *,
+        arrays: Mapping[str, Any],
+        attributes: Mapping[str, Any],
+        spec: Any,
+        provenance: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Publish a result; the first one wins, and the record of what the store now holds is returned.
+
+        Parameters
+        ----------
+        digest : of the spec.
+        arrays : by name; numbers, booleans or strings of fixed length.
+        attributes : JSON-able summary, readable without the arrays. Nothing in it may differ between two equal runs: no times, no hosts.
+        spec : JSON-able form of what was asked.
+        provenance : JSON-able facts that may differ between equal runs; time, host, versions and attempts are added.
+        extra : further JSON-able facts for the manifest.
+
+        Raises
+        ------
+        CanonicalFormError : something cannot be stored.
+        StoreError : the disk is full, not writable or not reliable; what was committed before is untouched.
+        """
+        told = {"attempts": [attempt.to_dict() for attempt in self.attempts(digest)], **(provenance or {})}
+        contents = Contents(arrays=arrays, attributes=attributes, spec=spec, provenance=told, extra=extra or {})
+        return commit(self._layout, digest, RESULT, contents)
+
+    def commit_part(
+        self,
+        digest: str,
+        part: str,
+        *,
+        arrays: Mapping[str, Any],
+        attributes: Mapping[str, Any],
+        spec: Any = None,
+        provenance: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Publish what was made from a result, such as "latents", with its own commit record; ResultNotFoundError without the result."""
+        parent = self.read(digest)
+        contents = Contents(arrays=arrays, attributes=attributes, spec=spec, provenance=provenance or {}, extra=extra or {})
+        return commit(self._layout, digest, checked_part(part), contents, parent_sha256=parent.sha256)
+
+    def lookup(self, digest: str, part: str = RESULT) -> Record | None:
+        """The record of a committed result (or part), checked against its hashes, or None.
+
+        What is damaged is moved to quarantine with a `QuarantineWarning`, and is a miss.
+        """
+        return reading.lookup(self._layout, digest, part)
+
+    def read(self, digest: str, part: str = RESULT) -> Record:
+        """As `lookup`, for what must be there; ResultNotFoundError when it is not."""
+        return reading.read(self._layout, digest, part)
+
+    def quarantine(self, digest: str, reason: str) -> Path | None:
+        """Move a result and its parts out of the way, with the reason; where they are now, None if there were none."""
+        folder = self._layout.result_folder(digest)
+        files = sorted(folder.glob("*.json")) + sorted(folder.glob("*.h5"))
+        # The result's own commit record goes first: from then on it is a miss.
+        files.sort(key=lambda path: path.name != "manifest.json")
+        return reading.quarantine(self._layout, digest, files, reason)
+
+    def write_internal(self, digest: str, data: bytes) -> None:
+        """Keep a search's internal state, opaque bytes; the first one wins, before or after the result itself."""
+        write_internal(self._layout, digest, data, self.key)
+
+    def read_internal(self, digest: str, *, trust: bool = False) -> bytes:
+        """What `write_internal` kept; ConfigError unless ``trust`` is True, since whoever unpickles it runs code that is in it."""
+        return read_internal(self._layout, digest, self.key, trust=trust)
+
+    # ---- running searches ------------------------------------------------------------------------------------------------------------
+
+    def checkpoint(
+        self,
+        digest: str,
+        *,
+        fingerprint: Mapping[str, Any],
+        stop: Callable[[], bool] | threading.Event | None = None,
+        lease: Lease | None = None,
+    ) -> FileCheckpoint:
+        """Where a search saves its state: a `fitcore.search.base.Checkpoint`.
+
+        Parameters
+        ----------
+        fingerprint : JSON-able; whatever must be equal for a bit-exact resumption (library versions, batch size).
+        stop : event or function that says whether to save and stop.
+        lease : the lease it runs under; told of the calls, and asked before every save.
+        """
+        return FileCheckpoint(self._layout, digest, fingerprint=fingerprint, stop=stop, lease=lease)
+
+    def lease(self, digest: str, *, part: str = RESULT, wait: float | None = None) -> Lease:
+        """The right to work on a result, as a context manager.
+
+        Parameters
+        ----------
+        wait : seconds to wait for another holder; 0 fails at once; None waits just long enough to tell a live holder from a dead one.
+        """
+        return Lease(self._layout, digest, part=part, wait=wait, heartbeat=self.heartbeat, patience=self.patience)
+
+    def attempts(self, digest: str, part: str = RESULT) -> list[Attempt]:
+        """All attempts at a result, oldest first; the record outlives kills."""
+        return attempts.attempts(self._layout.attempts_folder(digest), part)
+
+    def paths(self, digest: str) -> Paths:
+        """One result's corner of the store, for the hooks of an analysis."""
+        return Paths(self.path, self._layout.result_folder(digest) / "output")
+
+    # ---- names and upkeep ------------------------------------------------------------------------------------------------------------
+
+    def record_run(self, name: str, pipeline: str, stages: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> None:
+        """Note which digests the chain of a dataset has; the last note of a name and pipeline counts."""
+        runs.record_run(self._layout, name, pipeline, stages, extra or {})
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs noted: name, pipeline, stages (digest by stage, in order), extra, recorded."""
+        return runs.runs(self._layout)
+
+    def run(self, name: str, pipeline: str | None = None) -> dict[str, Any]:
+        """One run; of several pipelines the one noted last. ResultNotFoundError when there is none."""
+        return runs.run(self._layout, name, pipeline)
+
+    def rebuild_runs(self) -> int:
+        """Make the index of names anew from the manifests; how many runs they tell of."""
+        return runs.rebuild_runs(self._layout)
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each committed result: digest, runs, attributes, provenance, parts."""
+        return upkeep.table(self._layout)
+
+    def verify(self) -> Sequence[Finding]:
+        """Everything that is wrong in the store, worst first; nothing is moved or changed."""
+        return upkeep.verify(self._layout)
+
+    def collect_garbage(self, *, dry_run: bool = True) -> Sequence[Finding]:
+        """Name, and unless ``dry_run`` remove, what no one needs; never what is young, live, a result or unfinished work."""
+        return upkeep.collect_garbage(self._layout, dry_run=dry_run)
+
+
+def _check_writable(layout: Layout) -> None:
+    probe = durable.temporary_beside(layout.root / "probe")
+    with durable.explaining(layout.root, "checking that the store can be written"):
+        durable.make_folder(layout.root)
+        try:
+            durable.publish_first(probe, b"probe")
+        finally:
+            durable.discard(probe)
+        free = shutil.disk_usage(layout.root).free
+        if free < REFUSED_BELOW:
+            raise OSError(errno.ENOSPC, f"at least {REFUSED_BELOW / 1e6:.0f} MB must be free before a search begins")
+    _open(layout)
+    if free < WARNED_BELOW:
+        warnings.warn(
+            f"the disk of the store {layout.root} has only {free / 1e6:.0f} MB free: make room soon, or name a store on another disk",
+            StoreWarning,
+            stacklevel=3,
+        )
+
+
+def _open(layout: Layout) -> None:
+    """Check the format file, or write it into a folder that is new or empty."""
+    if not _has_known_format(layout):
+        if layout.root.exists() and not layout.root.is_dir():
+            raise ConfigError(f"the store {layout.root} is a file; a store is a folder: name another path")
+        names = [path.name for path in layout.root.iterdir()] if layout.root.is_dir() else []
+        if any(not name.startswith(durable.TEMPORARY_PREFIX) for name in names) and not _has_known_format(layout):
+            raise ConfigError(
+                f"the folder {layout.root} holds other things ({', '.join(sorted(names)[:3])}, ...) and no {FORMAT_FILE}, so it is not a "
+                f"store: name a new or empty folder"
+            )
+        is_there = layout.root.is_dir()
+        try:
+            with durable.explaining(layout.root, "making the store"):
+                durable.make_folder(layout.root)
+                body = encoding.to_json({"format": "fitcore store", "schema_version": SCHEMA_VERSION}) + b"\n"
+                durable.publish_first(layout.format_file, body, small=True)
+        except StoreError:
+            if not is_there:
+                raise
+
+
+def _has_known_format(layout: Layout) -> bool:
+    try:
+        data = durable.read_bytes(layout.format_file, at_most=SMALL_LIMIT)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StoreError(f"{layout.format_file} cannot be read: {error.strerror or error}; check its permissions") from error
+    version: Any = None
+    with contextlib.suppress(ValueError, AttributeError):
+        version = json.loads(data).get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise SchemaVersionError(
+            f"the store {layout.root} has schema version {version!r}, and this fitcore reads {SCHEMA_VERSION}: use the fitcore that made "
+            f"it, or name another store"
+        )
+    return True
