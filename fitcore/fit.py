@@ -7,7 +7,6 @@ The order is: ask the store; lease; `modify_before_fit`, `save_attributes`, firs
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from fitcore.result import Result, ResultSource
 from fitcore.samples import Samples
 from fitcore.search.base import Problem, Progress, ProgressEvent, Search, SearchOutcome, silent
 from fitcore.store import Lease, Store
+from fitcore.store.temporary import removed_with, temporary_store
 from fitcore.summary import SamplesSummary
 
 FORMAT_VERSION = 1
@@ -101,15 +101,13 @@ def fit(
         of the kind that `fitcore.errors` draws.
     """
     analysis = analysis if isinstance(analysis, Analysis) else _refuse(analysis)
-    folder = None
-    if store is None:
-        folder = tempfile.TemporaryDirectory(prefix="fitcore-", ignore_cleanup_errors=True)
-        store = Store(folder.name)
+    kept = store or temporary_store()
     request = Request(model=analysis.modify_model(model), analysis=analysis, search=search, seed=seed, proposal=proposal, name=name)
     news = console_progress(name) if progress is True else (silent if progress is False else progress)
-    result = run(request, store, progress=news, n_threads=n_threads)
-    latents(request, result, store)
-    result.keep_alive = folder
+    result = run(request, kept, progress=news, n_threads=n_threads)
+    latents(request, result, kept)
+    if store is None:
+        removed_with(kept, result)
     return result
 
 
@@ -247,7 +245,7 @@ def _after(request: Request, running: Analysis, store: Store, attributes: Mappin
     result = _result(request, analysis, store, attributes, is_cached=False)
     _guarded(request, "save_results", lambda: analysis.save_results(paths, result))
     _guarded(request, "save_results_combined", lambda: analysis.save_results_combined(paths, result))
-    best = np.asarray(result.samples_summary.max_log_likelihood)
+    best = np.asarray(result.samples_summary.best)
     _guarded(request, "visualize", lambda: analysis.Visualizer.visualize(analysis, paths, analysis.instance_of(best, request.model), False))
     return result
 

@@ -60,7 +60,6 @@ class Result:
         self._samples = samples
         self._search_internal = search_internal
         self._source: ResultSource | None = None
-        self.keep_alive: Any = None  # a temporary store's folder, where there is one
 
     def attach(self, source: ResultSource) -> Result:
         """Tell the result where its larger parts are; done by `fitcore.fit`."""
@@ -131,7 +130,7 @@ class Result:
     @cached_property
     def max_log_likelihood_instance(self) -> Any:
         """The instance of the sample with the largest log-likelihood."""
-        return self.model.instance_from_vector(np.asarray(self.samples_summary.max_log_likelihood))
+        return self.model.instance_from_vector(np.asarray(self.samples_summary.best))
 
     @property
     def instance(self) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitcore.errors import NonFiniteLikelihoodError, SpecError
+from fitcore.statistics import central_interval, known_quantile, weighted_covariance, weighted_mean
 from fitcore.summary import SamplesSummary
 
 if TYPE_CHECKING:
@@ -29,42 +30,6 @@ N_LAST = 100
 """Samples whose extremes stand for an interval while the search has not converged."""
 
 _ARRAYS = ("parameters", "log_likelihood", "log_prior", "log_weight")
-
-
-def weighted_quantile(x: Any, q: Any, weight: Any = None) -> Array:
-    """Quantiles of weighted values, by the rule of the ``corner`` package.
-
-    With the values sorted, value k lies at ``sum_{i<k} w_i / sum_{i<n-1} w_i``; between them the quantile is linear. With equal weights
-    this is `numpy.percentile`.
-
-    Parameters
-    ----------
-    x : values, shape (n,).
-    q : where, in [0, 1], any shape.
-    weight : not negative, shape (n,); None for equal weights.
-
-    References
-    ----------
-    Foreman-Mackey (2016), corner.py, JOSS 1(2), 24; function ``corner.quantile``.
-    """
-    values = np.asarray(x, dtype=np.float64)
-    q = np.asarray(q, dtype=np.float64)
-    weight = np.ones_like(values) if weight is None else np.asarray(weight, dtype=np.float64)
-    if values.ndim != 1 or values.size == 0 or weight.shape != values.shape:
-        raise SpecError(f"weighted_quantile: values of shape {values.shape} and weights of shape {weight.shape}; both must be (n,), n > 0.")
-    if not ((q >= 0.0) & (q <= 1.0)).all():
-        raise SpecError(f"weighted_quantile: q is {q!r}; it must lie in [0, 1].")
-    order = np.argsort(values, kind="stable")
-    below = np.concatenate([[0.0], np.cumsum(weight[order])[:-1]])
-    if below[-1] <= 0.0:  # one value, or all weight on the largest
-        return np.full(q.shape, values[order[-1]])
-    return np.interp(q, below / below[-1], values[order])
-
-
-def central_interval(sigma: float) -> tuple[float, float]:
-    """The quantiles that enclose the central probability of ``sigma`` standard deviations of a normal."""
-    tail = 0.5 * math.erfc(sigma / math.sqrt(2.0))
-    return tail, 1.0 - tail
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,13 +145,7 @@ class Samples:
     def quantiles(self, q: Any) -> Array:
         """Weighted quantiles of every parameter, shape (n_dim, len(q)), whether or not the search has converged."""
         points = np.atleast_1d(np.asarray(q, dtype=np.float64))
-        return np.array([self._column_quantiles(column, points) for column in self.parameters.T]).reshape(self.n_dim, points.size)
-
-    def _column_quantiles(self, column: Array, points: Array) -> Array:
-        known = ~np.isnan(column)
-        if not np.any(self.weight[known] > 0.0):
-            return np.full(points.shape, np.nan)
-        return weighted_quantile(column[known], points, self.weight[known])
+        return np.array([known_quantile(column, points, self.weight) for column in self.parameters.T]).reshape(self.n_dim, points.size)
 
     def median_pdf(self) -> Array:
         """The weighted medians, shape (n_dim,); the best sample while not converged."""
@@ -210,28 +169,13 @@ class Samples:
         median = self.median_pdf()
         return np.stack([median - lower, upper - median], axis=-1)
 
-    @cached_property
-    def _known_weight(self) -> Array:
-        """Each parameter's weights, shape (n, n_dim): zero where its value is NaN."""
-        return np.where(np.isnan(self.parameters), 0.0, self.weight[:, None])
-
     def mean(self) -> Array:
         """Weighted means, shape (n_dim,)."""
-        known, total = np.nan_to_num(self.parameters, nan=0.0), self._known_weight.sum(axis=0)
-        return np.where(total > 0.0, np.sum(self._known_weight * known, axis=0) / np.where(total > 0.0, total, 1.0), np.nan)
+        return weighted_mean(self.parameters, self.weight)
 
     def covariance(self) -> Array:
-        """Weighted covariance, shape (n_dim, n_dim), without bias for independent samples: ``numpy.cov(..., aweights=weight)``.
-
-        Each pair of parameters over the samples that know both. Zero where a single sample has all the weight.
-        """
-        offset = np.nan_to_num(self.parameters - self.mean(), nan=0.0)
-        known = (self._known_weight > 0.0).astype(np.float64)
-        total = (self._known_weight.T @ known).clip(0.0, 1.0)
-        freedom = total - (self._known_weight.T**2 @ known) / np.where(total > 0.0, total, 1.0)
-        product = (self._known_weight * offset).T @ offset
-        spread = np.where(freedom > 1e-12, product / np.where(freedom > 1e-12, freedom, 1.0), 0.0)
-        return np.where(total > 0.0, spread, np.nan)
+        """Weighted covariance, shape (n_dim, n_dim), without bias for independent samples: ``numpy.cov(..., aweights=weight)``."""
+        return weighted_covariance(self.parameters, self.weight)
 
     def draw(self, n: int, seed: int) -> Array:
         """``n`` parameter vectors of equal weight, drawn with replacement, shape (n, n_dim); the same for the same seed."""
@@ -253,27 +197,7 @@ class Samples:
         n_calls : likelihood calls that the samples cost.
         diagnostics : of the search, kept as they are.
         """
-        best = self.best_index
-        one, three = self.values_at_sigma(1.0), self.values_at_sigma(3.0)
-        return SamplesSummary(
-            paths=self.paths,
-            best=tuple(self.parameters[best].tolist()),
-            log_likelihood=float(self.log_likelihood[best]),
-            log_prior=float(self.log_prior[best]),
-            median=tuple(self.median_pdf().tolist()),
-            mean=tuple(self.mean().tolist()),
-            lower_1_sigma=tuple(one[:, 0].tolist()),
-            upper_1_sigma=tuple(one[:, 1].tolist()),
-            lower_3_sigma=tuple(three[:, 0].tolist()),
-            upper_3_sigma=tuple(three[:, 1].tolist()),
-            log_evidence=self.log_evidence,
-            log_evidence_error=self.log_evidence_error,
-            effective_sample_size=self.effective_sample_size,
-            is_converged=self.is_converged,
-            n_samples=len(self),
-            n_calls=n_calls,
-            diagnostics=dict(diagnostics or {}),
-        )
+        return _summary_of(self, n_calls, dict(diagnostics or {}))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All there is, by name, as arrays that any file format holds; the paths as UTF-8 bytes."""
@@ -287,12 +211,9 @@ class Samples:
         missing = [name for name in ("paths", *_ARRAYS, "log_evidence", "log_evidence_error") if name not in arrays]
         if missing:
             raise SpecError(f"Samples.from_arrays lacks {', '.join(missing)}; it needs all that to_arrays() gives.")
-        return cls(
-            paths=_decoded(arrays["paths"]),
-            **{name: np.asarray(arrays[name]) for name in _ARRAYS},
-            log_evidence=float(arrays["log_evidence"]),
-            log_evidence_error=float(arrays["log_evidence_error"]),
-        )
+        columns = {name: np.asarray(arrays[name]) for name in _ARRAYS}
+        evidence = {name: float(arrays[name]) for name in ("log_evidence", "log_evidence_error")}
+        return cls(paths=_decoded(arrays["paths"]), **columns, **evidence)  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Samples):
@@ -309,3 +230,27 @@ class Samples:
 
 def _decoded(paths: Sequence[Any]) -> tuple[str, ...]:
     return tuple(path.decode() if isinstance(path, bytes) else str(path) for path in np.asarray(paths).tolist())
+
+
+def _summary_of(samples: Samples, n_calls: int, diagnostics: Mapping[str, float | int | str | bool]) -> SamplesSummary:
+    best = samples.best_index
+    one, three = samples.values_at_sigma(1.0), samples.values_at_sigma(3.0)
+    return SamplesSummary(
+        paths=samples.paths,
+        best=tuple(samples.parameters[best].tolist()),
+        log_likelihood=float(samples.log_likelihood[best]),
+        log_prior=float(samples.log_prior[best]),
+        median=tuple(samples.median_pdf().tolist()),
+        mean=tuple(samples.mean().tolist()),
+        lower_1_sigma=tuple(one[:, 0].tolist()),
+        upper_1_sigma=tuple(one[:, 1].tolist()),
+        lower_3_sigma=tuple(three[:, 0].tolist()),
+        upper_3_sigma=tuple(three[:, 1].tolist()),
+        log_evidence=samples.log_evidence,
+        log_evidence_error=samples.log_evidence_error,
+        effective_sample_size=samples.effective_sample_size,
+        is_converged=samples.is_converged,
+        n_samples=len(samples),
+        n_calls=n_calls,
+        diagnostics=diagnostics,
+    )

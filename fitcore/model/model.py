@@ -21,18 +21,12 @@ from fitcore.model import tree as trees
 from fitcore.model.component import Tied
 from fitcore.model.constraints import Constraint
 from fitcore.model.encoding import decode_tree, encode_tree
+from fitcore.model.leaves import Leaves, brought_inside, filled
 from fitcore.model.naming import suggestion
 from fitcore.model.prior import Prior
 
 FORM_VERSION = 1
 """Of the stored form of a model."""
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A leaf whose value is one parameter."""
-
-    index: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,78 +68,37 @@ class Model:
                 f"A model's tree is {self.tree!r}; it must be a component, dict, list or tuple. Wrap a leaf in a dict to name it."
             )
         object.__setattr__(self, "tree", trees.checked(self.tree))
-        object.__setattr__(self, "constraints", _checked_constraints(self.constraints, set(self._entries)))
-        self._check_ties()
-
-    # --- what the leaves mean -------------------------------------------------------------------------------------------------
+        object.__setattr__(self, "constraints", _checked_constraints(self.constraints, set(self._leaves.entries)))
+        self._leaves.check_ties()
 
     @cached_property
-    def _entries(self) -> dict[str, trees.Entry]:
-        return {entry.path: entry for entry in trees.entries(self.tree)}
-
-    @cached_property
-    def _targets(self) -> dict[str, str]:
-        """For each leaf the leaf that gives its value: itself, or the end of its chain of ties."""
-        return {path: self._end_of_ties(path) for path in self._entries}
-
-    def _end_of_ties(self, path: str) -> str:
-        seen = [path]
-        while isinstance(value := self._entries[seen[-1]].value, Tied):
-            if value.path not in self._entries:
-                leaves = [leaf for leaf in self._entries if leaf != seen[-1]]
-                raise ModelError(f"{seen[-1]}: Tied({value.path!r}) is not a leaf. {suggestion(value.path, leaves, kind='leaves')}")
-            if value.path in seen:
-                raise ModelError(f"{seen[0]}: the ties {' -> '.join([*seen, value.path])} go round in a circle; give one of them a prior.")
-            seen.append(value.path)
-        return seen[-1]
-
-    def _check_ties(self) -> None:
-        for path, target in self._targets.items():
-            domain = self._entries[path].domain
-            if domain is not None and target != path:
-                domain.check(self._entries[target].value, f"{path}, tied to {target}")
-
-    @cached_property
-    def _priors(self) -> tuple[tuple[str, Prior], ...]:
-        return tuple((path, entry.value) for path, entry in self._entries.items() if isinstance(entry.value, Prior))
-
-    @cached_property
-    def _slots(self) -> dict[str, _Column | float]:
-        """For each leaf its column of the parameter vector, or its fixed value."""
-        column = {path: _Column(i) for i, path in enumerate(self.paths)}
-        return {path: column.get(target, self._entries[target].value) for path, target in self._targets.items()}  # type: ignore[misc]
-
-    @cached_property
-    def _slot_tree(self) -> Any:
-        return trees.mapped(self.tree, lambda _, path: self._slots[path])
+    def _leaves(self) -> Leaves:
+        return Leaves(self.tree)
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
         """The names of the free parameters, in order."""
-        return tuple(path for path, _ in self._priors)
+        return tuple(self._leaves.priors)
 
     @property
     def priors(self) -> dict[str, Prior]:
         """The free parameters' priors by path, in order."""
-        return dict(self._priors)
+        return dict(self._leaves.priors)
 
     @property
     def n_dim(self) -> int:
         """The number of free parameters."""
-        return len(self._priors)
+        return len(self._leaves.priors)
 
     @property
     def leaf_paths(self) -> tuple[str, ...]:
         """The paths of all leaves: free, fixed and tied."""
-        return tuple(self._entries)
+        return tuple(self._leaves.entries)
 
     @property
     def ties(self) -> dict[str, tuple[str, ...]]:
         """For each free parameter that others are tied to, the paths of all leaves that share its value, itself first."""
-        groups = {path: tuple(leaf for leaf, target in self._targets.items() if target == path) for path in self.paths}
-        return {path: (path, *(leaf for leaf in group if leaf != path)) for path, group in groups.items() if len(group) > 1}
-
-    # --- vectors --------------------------------------------------------------------------------------------------------------
+        return self._leaves.ties
 
     def _columns(self, values: Any, name: str) -> tuple[Any, Any]:
         xp, values = special.floats(values)
@@ -158,9 +111,9 @@ class Model:
 
     def _by_column(self, values: Any, name: str, method: str) -> Any:
         xp, values = self._columns(values, name)
-        if not self._priors:
+        if not self.n_dim:
             return values
-        return xp.stack([getattr(prior, method)(values[..., i]) for i, (_, prior) in enumerate(self._priors)], axis=-1)
+        return xp.stack([getattr(prior, method)(values.T[i]) for i, prior in enumerate(self._leaves.priors.values())], axis=-1)
 
     def prior_transform(self, u: Any) -> Any:
         """Parameters ``theta`` at points ``u`` of the unit cube; both (n_dim,) or (n, n_dim), NumPy or JAX."""
@@ -181,9 +134,9 @@ class Model:
     def log_prior(self, theta: Any) -> Any:
         """Log prior density at ``theta`` of shape (n_dim,) or (n, n_dim); scalar or (n,). Constraints are not part of it."""
         xp, values = self._columns(theta, "theta")
-        if not self._priors:
+        if not self.n_dim:
             return xp.zeros(values.shape[:-1])
-        return sum(prior.log_prob(values[..., i]) for i, (_, prior) in enumerate(self._priors))
+        return sum(prior.log_prob(values.T[i]) for i, prior in enumerate(self._leaves.priors.values()))
 
     def instance_from_vector(self, theta: Any) -> Any:
         """The tree with numbers for leaves, at ``theta`` of shape (n_dim,); traceable by JAX.
@@ -191,12 +144,12 @@ class Model:
         ``theta`` of shape (n, n_dim) gives leaves of shape (n,), and plain numbers where the leaf is fixed.
         """
         _, values = self._columns(theta, "theta")
-        return trees.mapped(self._slot_tree, lambda slot, _: values[..., slot.index] if isinstance(slot, _Column) else slot)
+        return trees.mapped(self._leaves.slot_tree, lambda slot, _: filled(slot, values))
 
     def leaf_values(self, theta: Any) -> dict[str, Any]:
         """The values of all leaves by path, fixed and tied ones included, at ``theta`` of shape (n_dim,) or (n, n_dim)."""
         _, values = self._columns(theta, "theta")
-        return {path: values[..., slot.index] if isinstance(slot, _Column) else slot for path, slot in self._slots.items()}
+        return {path: filled(slot, values) for path, slot in self._leaves.slots.items()}
 
     def is_allowed(self, theta: Any) -> Any:
         """Whether all constraints hold: a boolean for ``theta`` of shape (n_dim,), (n,) booleans for (n, n_dim); traceable by JAX."""
@@ -207,8 +160,6 @@ class Model:
             for constraint in self.constraints:
                 allowed = allowed & constraint.holds(leaves)
         return allowed
-
-    # --- other models ---------------------------------------------------------------------------------------------------------
 
     def replace(self, changes: Mapping[str, Any]) -> Model:
         """A new model with other leaves or subtrees at existing paths.
@@ -222,15 +173,13 @@ class Model:
         ------
         ModelError : for an unknown path, or when the result is no valid model (a tie to a leaf that is gone, ...).
         """
-        tree, constraints = self.tree, list(self.constraints)
+        tree, constraints = self.tree, self.constraints
         for path, value in changes.items():
             if not path:
                 raise ModelError("replace() got an empty path; make a new Model to change the whole tree.")
-            new = value
-            if isinstance(value, Model):
-                new = _moved(value.tree, lambda old, path=path: f"{path}.{old}")
-                constraints += [c.renamed(lambda old, path=path: f"{path}.{old}") for c in value.constraints]
+            new, brought = _grafted(value, f"{path}.") if isinstance(value, Model) else (value, ())
             tree = trees.with_node(tree, path, new)
+            constraints = (*constraints, *brought)
         return Model(tree, tuple(dict.fromkeys(constraints)))
 
     def subtree(self, path: str) -> Model:
@@ -243,23 +192,8 @@ class Model:
         if trees.children(node) is None:
             raise ModelError(f"{path!r} is a leaf, {node}; subtree() needs a component, dict, list or tuple.")
         prefix = f"{path}." if path else ""
-        stand_in: dict[str, str] = {}
-
-        def brought_inside(leaf: Any, local: str) -> Any:
-            if not isinstance(leaf, Tied):
-                return leaf
-            target = self._targets[f"{prefix}{local}"]
-            if target.startswith(prefix):
-                return Tied(target.removeprefix(prefix))
-            if target in stand_in:
-                return Tied(stand_in[target])
-            stand_in[target] = local
-            return self._entries[target].value
-
         kept = [c for c in self.constraints if all(name.startswith(prefix) for name in c.paths)]
-        return Model(trees.mapped(node, brought_inside), tuple(c.renamed(lambda old: old.removeprefix(prefix)) for c in kept))
-
-    # --- text and identity ----------------------------------------------------------------------------------------------------
+        return Model(brought_inside(self._leaves, node, prefix), tuple(c.renamed(lambda old: old.removeprefix(prefix)) for c in kept))
 
     def describe(self) -> str:
         """The tree as text, one leaf a line, with its constraints."""
@@ -303,7 +237,7 @@ class Model:
 
 
 def _checked_constraints(constraints: Any, leaves: set[str]) -> tuple[Constraint, ...]:
-    made = tuple(constraints) if isinstance(constraints, Iterable) and not isinstance(constraints, str) else (constraints,)
+    made: tuple[Any, ...] = tuple(constraints) if isinstance(constraints, Iterable) and not isinstance(constraints, str) else (constraints,)
     for constraint in made:
         if not isinstance(constraint, Constraint):
             raise ModelError(f"A constraint is {constraint!r}; give Less(path, path) or another Constraint.")
@@ -314,8 +248,10 @@ def _checked_constraints(constraints: Any, leaves: set[str]) -> tuple[Constraint
     return made
 
 
-def _moved(tree: Any, rename: Any) -> Any:
-    return trees.mapped(tree, lambda leaf, _: Tied(rename(leaf.path)) if isinstance(leaf, Tied) else leaf)
+def _grafted(model: Model, prefix: str) -> tuple[Any, tuple[Constraint, ...]]:
+    """A model's tree and constraints, their paths counted from the root of the tree they go into."""
+    tree = trees.mapped(model.tree, lambda leaf, _: Tied(f"{prefix}{leaf.path}") if isinstance(leaf, Tied) else leaf)
+    return tree, tuple(constraint.renamed(lambda path: f"{prefix}{path}") for constraint in model.constraints)
 
 
 def _leaf_text(leaf: Any) -> str:

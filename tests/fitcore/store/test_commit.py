@@ -110,11 +110,8 @@ def test_eight_committers_at_once_agree(tmp_path):
     assert store.verify() == []
 
 
-@pytest.mark.parametrize("how", ["kill", "kill-without-links"])
-@pytest.mark.parametrize("what", ["commit", "save", "hook"])
+@pytest.mark.parametrize(("how", "what"), [("kill", "commit"), ("kill", "save"), ("kill", "hook"), ("kill-without-links", "commit")])
 def test_a_kill_anywhere_leaves_the_old_or_the_new(tmp_path, how, what):
-    if how == "kill-without-links" and what != "commit":
-        pytest.skip("links are used by commits only")
     report = json.loads(crashes(how, tmp_path, what))
     killed = [seen for seen in report if seen["killed_by"] == 9]
     assert len(killed) >= 15
@@ -185,8 +182,7 @@ def test_a_part_of_another_version_of_the_result_is_not_believed(tmp_path):
     store = Store(tmp_path)
     commit(store)
     store.commit_part(DIGEST, "latents", arrays={"m": np.arange(3.0)}, attributes={"of": "first"})
-    for name in ("manifest.json", "result.h5"):
-        (store.read(DIGEST).path.parent / name).rename(tmp_path / f"aside-{name}") if name == "result.h5" else None
+    store.read(DIGEST).path.write_bytes(b"damaged")
     with pytest.warns(QuarantineWarning):
         assert store.lookup(DIGEST) is None
     assert store.lookup(DIGEST, "latents") is None

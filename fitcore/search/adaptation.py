@@ -1,0 +1,261 @@
+"""Adapting a mixture to a posterior, freezing it, and sampling from the frozen mixture. Which search uses it, and what follows a bad grade,
+is decided in `importance` and `nautilus`.
+
+Adaptation is adaptive multiple importance sampling: every round draws from the current mixture, all draws so far are weighted against the
+mixture of all densities they came from (Cornuet et al. 2012, Scand. J. Stat. 39, 798; Owen & Zhou 2000, JASA 95, 135), the weights are
+tempered until enough of them count (Koblents & Miguez 2015, Stat. Comput. 25, 407), and the components are fitted anew. Those draws steer
+only. Evidence and posterior are made from independent draws of the frozen mixture, so no choice made on the way can bias them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fitcore.search.base import Array, weights_from
+from fitcore.search.gaussians import Components, fit_gaussians, maximization, moments
+from fitcore.search.journal import Journal
+from fitcore.search.mixture import LOW_DIMENSION, Mixture
+from fitcore.search.pareto import effective_sample_size, grade, pareto_k, temper
+
+ROUNDS = 20
+DRAWS_PER_DIMENSION = 40
+EFFICIENCY_PLENTY = 0.45  # further rounds would cost more calls than they save
+EFFICIENCY_ENOUGH = 0.25
+EFFICIENCY_LEAST = 0.05
+K_ENOUGH = 0.7
+TEMPERED_SIZE = 8  # effective points per dimension that a fit needs
+REFIT_SIZE = 15
+SMALLEST_SHARE = 0.005
+
+
+@dataclass(kw_only=True)
+class Adapted:
+    """What the adaptation found: the best mixture, and how it went."""
+
+    mixture: Mixture
+    efficiency: float
+    k: float
+    is_converged: bool
+    n_rounds: int
+    first_efficiency: float
+    first_k: float
+    shift: float
+    narrowest: float
+    widest: float
+
+
+@dataclass(kw_only=True)
+class _Rounds:
+    """All draws so far, and the log densities there of all mixtures they came from."""
+
+    mixtures: list[Mixture] = field(default_factory=list)
+    z: list[Array] = field(default_factory=list)
+    log_target: list[Array] = field(default_factory=list)
+    densities: list[Array] = field(default_factory=list)  # one (n so far,) array for each mixture
+
+    def add(self, mixture: Mixture, z: Array, log_target: Array) -> None:
+        earlier = np.concatenate([np.zeros((0, z.shape[1])), *self.z])
+        self.densities = [np.concatenate([row, q.log_prob(z)]) for row, q in zip(self.densities, self.mixtures, strict=True)]
+        self.densities.append(mixture.log_prob(np.concatenate([earlier, z])))
+        self.mixtures.append(mixture)
+        self.z.append(z)
+        self.log_target.append(log_target)
+
+    def weighted(self) -> tuple[Array, Array, Array]:
+        """Points (n, d), log target (n,) and log weights (n,) against the mixture of all densities."""
+        sizes = np.array([len(part) for part in self.z], dtype=np.float64)
+        denominator = np.logaddexp.reduce(np.array(self.densities) + np.log(sizes / sizes.sum())[:, None], axis=0)
+        log_target = np.concatenate(self.log_target)
+        return np.concatenate(self.z), log_target, log_target - denominator
+
+
+def log_prior(z: Array) -> Array:
+    """Log density of the prior, N(0, 1) in every dimension; shape (n,)."""
+    return -0.5 * np.sum(z * z, axis=1) - 0.5 * z.shape[1] * np.log(2.0 * np.pi)
+
+
+def _evaluated(journal: Journal, mixture: Mixture, n: int, rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
+    """Draws, log-likelihoods, log target and log weights."""
+    z = mixture.draw(n, rng)
+    log_likelihood = journal.log_likelihood(z)
+    log_target = log_likelihood + log_prior(z)
+    return z, log_likelihood, log_target, log_target - mixture.log_prob(z)
+
+
+def expected_efficiency(mixture: Mixture, z: Array, log_target: Array, log_weight: Array) -> float:
+    """Efficiency that draws from ``mixture`` would have, from weighted points of other densities; no likelihood is called."""
+    weight = weights_from(log_weight)
+    ratio = log_target - mixture.log_prob(z)
+    used = weight > 0
+    # ESS/N = (E_q w)^2 / E_q w^2, with both means turned into means over the posterior; the evidence is that of the weighted points.
+    log_mean = np.log(np.mean(np.exp(log_weight - np.max(log_weight)))) + np.max(log_weight)
+    return float(min(1.0, np.exp(log_mean - np.logaddexp.reduce(np.log(weight[used]) + ratio[used]))))
+
+
+def _one_step(mixture: Mixture, z: Array, weight: Array) -> Components:
+    """One step of expectation maximization from the mixture's own components: what few points can still support."""
+    d = z.shape[1]
+    rows = mixture.component_log_prob(z)
+    responsibility = np.exp(rows - np.logaddexp.reduce(rows, axis=0))
+    share = responsibility * weight
+    keep = share.sum(axis=1) >= min(SMALLEST_SHARE, float(np.max(share.sum(axis=1))))
+    responsibility, share = responsibility[keep], share[keep]
+    found = maximization(z, weight, responsibility / np.maximum(responsibility.sum(axis=0), 1e-300), 0.0 * np.eye(d))
+    size = share.sum(axis=1) ** 2 / np.sum(share * share, axis=1)
+    trust = np.where(size < TEMPERED_SIZE * d, size / (size + 2.0 * d), 1.0)[:, None, None]
+    inflated = found.covariance * (1.0 + d / size)[:, None, None]
+    return replace(found, covariance=trust * inflated + (1.0 - trust) * mixture.covariance[keep])
+
+
+def _refitted(z: Array, weight: Array, rng: np.random.Generator) -> Components:
+    d = z.shape[1]
+    found = fit_gaussians(z, weight, k_max=12 if d <= LOW_DIMENSION else 8, rng=rng)
+    size = found.weight / np.sum(weight * weight)
+    return replace(found, covariance=found.covariance * (1.0 + d / size)[:, None, None])
+
+
+def _updated(mixture: Mixture, rounds: _Rounds, rng: np.random.Generator) -> Mixture:
+    """The next mixture: of several candidates the one with the best expected efficiency."""
+    z, log_target, log_weight = rounds.weighted()
+    d = z.shape[1]
+    if effective_sample_size(log_weight) == 0.0:
+        return mixture  # nothing allowed was hit yet; the prior and the wide component keep looking
+    beta = temper(log_weight, TEMPERED_SIZE * d)
+    weight = weights_from(beta * log_weight)
+    if beta < 1.0:
+        return Mixture.of(_one_step(mixture, z, weight), core_scale=1.3)
+    fits = [_one_step(mixture, z, weight)]
+    if effective_sample_size(log_weight) >= REFIT_SIZE * d:
+        fits.append(_refitted(z, weight, rng))
+    candidates = [Mixture.of(fit, core_scale=scale) for fit in fits for scale in (1.1, 1.2)]
+    return max(candidates, key=lambda q: expected_efficiency(q, z, log_target, log_weight))
+
+
+def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_rounds: int = ROUNDS) -> Adapted:
+    """Adapt a mixture to the posterior; see the module.
+
+    Parameters
+    ----------
+    journal : evaluates, counts, saves.
+    start : where to begin.
+    rng : stream of the draws and fits.
+    n_rounds : cap on the number of rounds; reaching it means "not converged".
+    """
+    d = start.n_dim
+    per_round = journal.rounded(DRAWS_PER_DIMENSION * d)
+    rounds, mixture, history = _Rounds(), start, []
+    best: tuple[float, float, Mixture] = (-1.0, np.inf, start)
+    is_converged = False
+    for _ in range(n_rounds):
+        z, _, log_target, log_weight = _evaluated(journal, mixture, per_round, rng)
+        rounds.add(mixture, z, log_target)
+        efficiency, k = effective_sample_size(log_weight) / len(z), pareto_k(log_weight)
+        history.append((efficiency, k))
+        if efficiency > best[0]:
+            best = (efficiency, k, mixture)
+        is_converged = _is_enough(history)
+        if is_converged:
+            break
+        mixture = _updated(mixture, rounds, rng)
+    z, _, log_weight = rounds.weighted()
+    shift, low, high = _movement(start, z, log_weight)
+    return Adapted(
+        mixture=best[2],
+        efficiency=best[0],
+        k=best[1],
+        is_converged=is_converged,
+        n_rounds=len(history),
+        first_efficiency=history[0][0],
+        first_k=history[0][1],
+        shift=shift,
+        narrowest=low,
+        widest=high,
+    )
+
+
+def _is_enough(history: list[tuple[float, float]]) -> bool:
+    efficiency, k = history[-1]
+    if efficiency >= EFFICIENCY_PLENTY and k < K_ENOUGH:
+        return True
+    best = max(e for e, _ in history)
+    if best >= EFFICIENCY_ENOUGH and len(history) >= 3:
+        # A round costs what an efficiency higher by a tenth saves; when two rounds did not bring that, freeze.
+        return best < 1.1 * max(e for e, _ in history[:-2]) and best > EFFICIENCY_ENOUGH
+    return len(history) >= 6 and best > EFFICIENCY_LEAST and max(e for e, _ in history[-3:]) < 1.1 * max(e for e, _ in history[:-3])
+
+
+def _movement(start: Mixture, z: Array, log_weight: Array) -> tuple[float, float, float]:
+    """Largest whitened shift, smallest and largest ratio of widths, of the posterior against the first proposal."""
+    if effective_sample_size(log_weight) == 0.0:
+        return 0.0, 1.0, 1.0
+    shift, covariance = start.whitened_moments(*moments(z, weights_from(log_weight)))
+    widths = np.sqrt(np.maximum(np.linalg.eigvalsh(covariance), 0.0))
+    return float(np.max(np.abs(shift))), float(widths[0]), float(widths[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """Draws of the frozen mixture: everything published is made of these."""
+
+    z: Array
+    log_likelihood: Array
+    log_weight: Array
+    log_evidence: float
+    log_evidence_error: float
+    efficiency: float
+    k: float
+    grade: str
+    n_eff: float
+
+
+LEAST_DRAWS = 1000
+HOPELESS_EFFICIENCY = 0.03
+
+
+def sample_frozen(journal: Journal, adapted: Adapted, rng: np.random.Generator, *, n_eff: int) -> Frozen:
+    """Draw from the frozen mixture until the effective sample size is ``n_eff``, and grade the result.
+
+    A sample that has no prospect of a usable grade is given up after the first draws, graded F.
+    """
+    mixture = adapted.mixture
+    parts: list[tuple[Array, Array, Array]] = []
+    size, n, efficiency = 0.0, 0, max(adapted.efficiency, 0.1)
+    while size < n_eff:
+        wanted = 1.03 * n_eff / max(efficiency, 0.02) - n
+        step = journal.rounded(min(max(wanted, 200.0), LEAST_DRAWS if n == 0 else 4000.0))
+        z, log_likelihood, _, log_weight = _evaluated(journal, mixture, step, rng)
+        parts.append((z, log_likelihood, log_weight))
+        n += step
+        everything = np.concatenate([part[2] for part in parts])
+        size = effective_sample_size(everything)
+        efficiency = size / n
+        if n >= LEAST_DRAWS and efficiency < HOPELESS_EFFICIENCY:
+            break
+    z, log_likelihood, log_weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _summary(z, log_likelihood, log_weight, adapted)
+
+
+def _summary(z: Array, log_likelihood: Array, log_weight: Array, adapted: Adapted) -> Frozen:
+    size, k = effective_sample_size(log_weight), pareto_k(log_weight)
+    efficiency = size / len(z)
+    letter = grade(k=k, efficiency=efficiency, has_adapted=adapted.is_converged)
+    if size == 0.0:
+        log_evidence, error = -np.inf, np.inf
+    else:
+        largest = float(np.max(log_weight))
+        weight = np.exp(log_weight - largest)
+        log_evidence = float(np.log(weight.mean()) + largest)
+        error = float(weight.std() / weight.mean() / np.sqrt(len(weight)))
+    return Frozen(
+        z=z,
+        log_likelihood=log_likelihood,
+        log_weight=log_weight,
+        log_evidence=log_evidence,
+        log_evidence_error=error * (2.0 if letter == "B" else 1.0),
+        efficiency=efficiency,
+        k=k,
+        grade=letter,
+        n_eff=size,
+    )

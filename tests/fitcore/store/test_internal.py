@@ -1,0 +1,44 @@
+"""The internal state of a search: kept, never unpickled, given only to those who say that they trust it."""
+
+import pytest
+
+from fitcore.errors import ConfigError, ResultNotFoundError, StoreError
+from fitcore.store import QuarantineWarning, Store
+
+DIGEST = "ab" * 32
+
+
+def test_it_is_kept_and_given_back_on_trust_only(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(ResultNotFoundError, match="no part 'internal'"):
+        store.read_internal(DIGEST, trust=True)
+    store.write_internal(DIGEST, b"\x80\x04 opaque")
+    store.write_internal(DIGEST, b"too late")
+    assert store.read_internal(DIGEST, trust=True) == b"\x80\x04 opaque"
+    for trust in (False, 1, "yes"):
+        with pytest.raises(ConfigError, match="runs the code that is in it: pass trust=True"):
+            store.read_internal(DIGEST, trust=trust)  # type: ignore[arg-type]
+    assert store.lookup(DIGEST) is None  # it does not make a result
+    assert store.verify() == []
+
+
+def test_damage_is_noticed_before_anything_is_given(tmp_path):
+    store = Store(tmp_path)
+    store.write_internal(DIGEST, b"opaque" * 100)
+    path = store.path / "results" / "ab" / DIGEST / "internal.h5"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.warns(QuarantineWarning), pytest.raises(ResultNotFoundError):
+        store.read_internal(DIGEST, trust=True)
+
+
+def test_with_a_key_only_what_was_signed_with_it_is_read(tmp_path):
+    Store(tmp_path, key=b"one").write_internal(DIGEST, b"opaque")
+    assert Store(tmp_path, key=b"one").read_internal(DIGEST, trust=True) == b"opaque"
+    assert Store(tmp_path).read_internal(DIGEST, trust=True) == b"opaque"
+    with pytest.raises(StoreError, match="was not signed with this store's key: it is not read"):
+        Store(tmp_path, key=b"two").read_internal(DIGEST, trust=True)
+    Store(tmp_path).write_internal("cd" * 32, b"unsigned")
+    with pytest.raises(StoreError, match="was not signed"):
+        Store(tmp_path, key=b"one").read_internal("cd" * 32, trust=True)

@@ -1,0 +1,67 @@
+"""The index of names: found by name, and made anew from the manifests."""
+
+import shutil
+
+import pytest
+
+from fitcore.errors import ConfigError, ResultNotFoundError
+from fitcore.store import Store
+
+A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
+
+
+def test_runs_by_name(tmp_path):
+    store = Store(tmp_path)
+    assert store.runs() == []
+    with pytest.raises(ResultNotFoundError, match="no run of 'x' in the store .* it has: none"):
+        store.run("x")
+    store.record_run("SDSSJ0946", "lens", {"parametric": B, "light": A}, {"verdict": "lens"})
+    store.record_run("other", "lens", {"light": C})
+    run = store.run("SDSSJ0946")
+    assert list(run["stages"].items()) == [("parametric", B), ("light", A)]  # the order of the chain
+    assert run["extra"] == {"verdict": "lens"}
+    assert [run["name"] for run in store.runs()] == ["SDSSJ0946", "other"]
+    with pytest.raises(ResultNotFoundError, match="it has: SDSSJ0946, other"):
+        store.run("x")
+
+
+def test_the_last_note_counts(tmp_path):
+    store = Store(tmp_path)
+    store.record_run("x", "lens", {"light": A})
+    store.record_run("x", "lens", {"light": B})
+    store.record_run("x", "toy", {"line": C})
+    assert store.run("x")["pipeline"] == "toy"
+    assert store.run("x", "lens")["stages"] == {"light": B}
+    with pytest.raises(ResultNotFoundError, match="with pipeline 'none'"):
+        store.run("x", "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "pipeline", "stages"),
+    [("../x", "lens", {"a": A}), ("x", "le ns", {"a": A}), ("x", "lens", {"a b": A}), ("x", "lens", {"a": "short"})],
+)
+def test_bad_names_are_refused(tmp_path, name, pipeline, stages):
+    with pytest.raises(ConfigError, match="cannot be used as a file name|is not a digest"):
+        Store(tmp_path).record_run(name, pipeline, stages)
+
+
+def test_unreadable_notes_are_left_out_and_named_by_verify(tmp_path):
+    store = Store(tmp_path)
+    store.record_run("x", "lens", {"light": A})
+    (tmp_path / "runs" / "x" / "bad.json").write_text("{")
+    assert len(store.runs()) == 1
+    damaged = [finding for finding in store.verify() if finding.is_damage]
+    assert [finding.path.name for finding in damaged] == ["bad.json"]
+
+
+def test_the_index_is_made_anew_from_the_manifests(tmp_path):
+    store = Store(tmp_path)
+    for digest, stage, order in ((B, "light", 0), (A, "mass", 1)):
+        told = {"run": {"name": "x", "pipeline": "lens", "stage": stage, "order": order}}
+        store.commit(digest, arrays={}, attributes={}, spec={}, provenance=told)
+    store.commit(C, arrays={}, attributes={}, spec={})
+    store.record_run("x", "lens", {"light": B, "mass": A})
+    before = list(store.run("x")["stages"].items())
+    shutil.rmtree(tmp_path / "runs")
+    assert store.rebuild_runs() == 1
+    assert list(store.run("x")["stages"].items()) == before
