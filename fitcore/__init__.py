@@ -1,1 +1,127 @@
-"""fitcore: the index is added when all modules have landed."""
+"""fitcore fits models to data by chains of searches: nested samplers, stored results, each stage seeded by the one before.
+
+This is the index of the package; everything public is here.
+"""
+
+from fitcore import backend as _backend  # isort: skip  (double precision before the first JAX array)
+
+from fitcore.analysis.analysis import Analysis
+from fitcore.analysis.combined import CombinedAnalysis
+from fitcore.analysis.visualizer import Visualizer
+from fitcore.chain import LatentOutcome, StageOutcome, run_latents, run_pipeline, run_stage, stored_results, walk
+from fitcore.errors import (
+    CanonicalFormError,
+    ConfigError,
+    CorruptResultError,
+    DataError,
+    FitcoreError,
+    LeaseHeldError,
+    LikelihoodError,
+    LinkError,
+    ModelError,
+    NonFiniteLikelihoodError,
+    NotConvergedError,
+    PrecisionError,
+    PriorError,
+    ResultNotFoundError,
+    SchemaVersionError,
+    SearchError,
+    SearchInterruptedError,
+    SpecError,
+    StoreError,
+)
+from fitcore.fit import Request, fit, rerun_hooks
+from fitcore.identity import canonical, differences, digest
+from fitcore.model import (
+    Leaf,
+    Less,
+    LogNormal,
+    LogUniform,
+    Model,
+    Normal,
+    Prior,
+    Tied,
+    TruncatedNormal,
+    Uniform,
+    component,
+    leaf,
+    project,
+)
+from fitcore.proposal import Proposal
+from fitcore.result import Result
+from fitcore.samples import Samples
+from fitcore.search.base import Problem, Search, SearchOutcome
+from fitcore.search.importance import Importance
+from fitcore.search.mixture import Mixture
+from fitcore.search.nautilus import Nautilus
+from fitcore.stage import Link, Pipeline, Stage
+from fitcore.store import Store
+from fitcore.summary import SamplesSummary
+
+__version__ = "0.1.0"
+del _backend
+
+__all__ = [
+    "Analysis",
+    "CanonicalFormError",
+    "CombinedAnalysis",
+    "ConfigError",
+    "CorruptResultError",
+    "DataError",
+    "FitcoreError",
+    "Importance",
+    "LatentOutcome",
+    "Leaf",
+    "LeaseHeldError",
+    "Less",
+    "LikelihoodError",
+    "Link",
+    "LinkError",
+    "LogNormal",
+    "LogUniform",
+    "Mixture",
+    "Model",
+    "ModelError",
+    "Nautilus",
+    "NonFiniteLikelihoodError",
+    "Normal",
+    "NotConvergedError",
+    "Pipeline",
+    "PrecisionError",
+    "Prior",
+    "PriorError",
+    "Problem",
+    "Proposal",
+    "Request",
+    "Result",
+    "ResultNotFoundError",
+    "Samples",
+    "SamplesSummary",
+    "SchemaVersionError",
+    "Search",
+    "SearchError",
+    "SearchInterruptedError",
+    "SearchOutcome",
+    "SpecError",
+    "Stage",
+    "StageOutcome",
+    "Store",
+    "StoreError",
+    "Tied",
+    "TruncatedNormal",
+    "Uniform",
+    "Visualizer",
+    "canonical",
+    "component",
+    "differences",
+    "digest",
+    "fit",
+    "leaf",
+    "project",
+    "rerun_hooks",
+    "run_latents",
+    "run_pipeline",
+    "run_stage",
+    "stored_results",
+    "walk",
+]

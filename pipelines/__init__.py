@@ -1,1 +1,1 @@
-
+"""Sciences built on fitcore. None of them knows Prefect."""

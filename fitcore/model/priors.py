@@ -108,10 +108,10 @@ class LogUniform(Prior):
 
     def _between(self, below: Any, above: Any) -> Any:
         xp = special.namespace(below, above)
-        width = self._width
-        low = self.lower * xp.exp(width * xp.minimum(below, 0.5))
-        high = self.upper * xp.exp(-width * xp.minimum(above, 0.5))
-        return xp.clip(xp.where(below <= above, low, high), self.lower, self.upper)
+        is_low = below <= above
+        low = self.lower * xp.exp(self._width * xp.where(is_low, below, 0.0))
+        high = self.upper * xp.exp(-self._width * xp.where(is_low, 0.0, above))
+        return xp.clip(xp.where(is_low, low, high), self.lower, self.upper)
 
     def _masses(self, x: Any) -> tuple[Any, Any]:
         """The probabilities below and above ``x``."""

@@ -95,7 +95,7 @@ class TruncatedNormal(Prior):
         """See `Prior.from_probit`."""
         xp, z = special.floats(z)
         low, high = self._sides
-        away = -xp.abs(xp.clip(z, -special.LARGEST_Z, special.LARGEST_Z))
+        away = xp.maximum(xp.where(z <= 0.0, z, -z), -special.LARGEST_Z)
         return xp.clip(xp.where(z <= 0.0, self._distance(low, away), self._distance(high, away)), self.lower, self.upper)
 
     def probit(self, x: Any) -> Any:

@@ -1,1 +1,8 @@
+"""Searches: how the posterior of a problem is sampled. A search knows no model, no science and no files; `base` is the interface."""
 
+from fitcore.search.base import NoCheckpoint, Problem, ProgressEvent, Search, SearchOutcome, silent
+from fitcore.search.importance import Importance
+from fitcore.search.mixture import Mixture
+from fitcore.search.nautilus import Nautilus
+
+__all__ = ["Importance", "Mixture", "Nautilus", "NoCheckpoint", "Problem", "ProgressEvent", "Search", "SearchOutcome", "silent"]

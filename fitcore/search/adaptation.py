@@ -26,7 +26,6 @@ EFFICIENCY_ENOUGH = 0.25
 EFFICIENCY_LEAST = 0.05
 K_ENOUGH = 0.7
 TEMPERED_SIZE = 8  # effective points per dimension that a fit needs
-REFIT_SIZE = 15
 SMALLEST_SHARE = 0.005
 
 
@@ -124,13 +123,11 @@ def _updated(mixture: Mixture, rounds: _Rounds, rng: np.random.Generator) -> Mix
         return mixture  # nothing allowed was hit yet; the prior and the wide component keep looking
     beta = temper(log_weight, TEMPERED_SIZE * d)
     weight = weights_from(beta * log_weight)
-    if beta < 1.0:
-        return Mixture.of(_one_step(mixture, z, weight), core_scale=1.3)
-    fits = [_one_step(mixture, z, weight)]
-    if effective_sample_size(log_weight) >= REFIT_SIZE * d:
-        fits.append(_refitted(z, weight, rng))
-    candidates = [Mixture.of(fit, core_scale=scale) for fit in fits for scale in (1.1, 1.2)]
-    return max(candidates, key=lambda q: expected_efficiency(q, z, log_target, log_weight))
+    tempered = beta * log_weight
+    log_target = log_target - log_weight + tempered
+    fits = [_one_step(mixture, z, weight), _refitted(z, weight, rng)]
+    candidates = [Mixture.of(fit, core_scale=scale) for fit in fits for scale in ((1.1, 1.2) if beta == 1.0 else (1.3,))]
+    return max(candidates, key=lambda q: expected_efficiency(q, z, log_target, tempered))
 
 
 def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_rounds: int = ROUNDS) -> Adapted:

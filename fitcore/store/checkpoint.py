@@ -56,6 +56,15 @@ class State:
             return f"it cannot be read ({error.strerror or error})"
         return "" if hashlib.sha256(data).hexdigest() == self.sha256_of_file else "its sha256 is not the one in its record"
 
+    def difference(self, digest: str, fingerprint: Mapping[str, Any]) -> str:
+        """In what it differs from what a search asks for; empty if in nothing."""
+        if self.schema_version != SCHEMA_VERSION:
+            return f"its schema version is {self.schema_version}, now {SCHEMA_VERSION}"
+        if self.digest != digest:
+            return f"it belongs to {self.digest}"
+        differing = [key for key in sorted({*self.fingerprint, *fingerprint}) if self.fingerprint.get(key) != fingerprint.get(key)]
+        return "; ".join(f"{key} was {self.fingerprint.get(key)!r} and is {fingerprint.get(key)!r}" for key in differing)
+
 
 def states(folder: Path) -> Iterator[State | tuple[Path, str]]:
     """All states of a folder, newest first; for a damaged record its path and what is wrong with it."""
@@ -231,7 +240,7 @@ class FileCheckpoint:
                 continue
             if state.kind != kind:
                 continue
-            difference = self._difference(state)
+            difference = state.difference(self._digest, self._fingerprint)
             if difference:
                 refused = refused or difference
                 continue
@@ -254,15 +263,6 @@ class FileCheckpoint:
                 f"the checkpoint of {self._digest} is not used, and the search starts anew: {refused}", CheckpointWarning, stacklevel=3
             )
         return None
-
-    def _difference(self, state: State) -> str:
-        if state.schema_version != SCHEMA_VERSION:
-            return f"its schema version is {state.schema_version}, now {SCHEMA_VERSION}"
-        if state.digest != self._digest:
-            return f"it belongs to {state.digest}"
-        keys = sorted({*state.fingerprint, *self._fingerprint})
-        differing = [key for key in keys if state.fingerprint.get(key) != self._fingerprint.get(key)]
-        return "; ".join(f"{key} was {state.fingerprint.get(key)!r} and is {self._fingerprint.get(key)!r}" for key in differing)
 
     def _set_aside(self, paths: list[Path], reason: str) -> None:
         quarantine(self._layout, self._digest, paths, reason)

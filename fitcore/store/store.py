@@ -11,7 +11,7 @@ import shutil
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ REFUSED_BELOW = 32 * 2**20
 WARNED_BELOW = 512 * 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Store:
     """A folder of results, keyed by the digest of what was asked.
 
@@ -51,13 +51,13 @@ class Store:
     """
 
     path: Path
-    _: KW_ONLY
-    key: bytes | None = field(default=None, repr=False)
-    heartbeat: float = 1.0
-    patience: int = 15
+    key: bytes | None = field(repr=False)
+    heartbeat: float
+    patience: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path).absolute())
+    def __init__(self, path: str | Path, *, key: bytes | None = None, heartbeat: float = 1.0, patience: int = 15) -> None:
+        for name, value in {"path": Path(path).absolute(), "key": key, "heartbeat": heartbeat, "patience": patience}.items():
+            object.__setattr__(self, name, value)
         _open(self._layout)
 
     @property
@@ -135,7 +135,7 @@ class Store:
     def quarantine(self, digest: str, reason: str) -> Path | None:
         """Move a result and its parts out of the way, with the reason; where they are now, None if there were none."""
         folder = self._layout.result_folder(digest)
-        files = sorted(folder.glob("*.json")) + sorted(folder.glob("*.h5"))
+        files = sorted(folder.glob("[!.]*.json")) + sorted(folder.glob("[!.]*.h5"))
         # The result's own commit record goes first: from then on it is a miss.
         files.sort(key=lambda path: path.name != "manifest.json")
         return reading.quarantine(self._layout, digest, files, reason)
@@ -239,8 +239,9 @@ def _check_writable(layout: Layout) -> None:
 def _open(layout: Layout) -> None:
     """Check the format file, or write it into a folder that is new or empty."""
     if not _has_known_format(layout):
-        if layout.root.exists() and not layout.root.is_dir():
-            raise ConfigError(f"the store {layout.root} is a file; a store is a folder: name another path")
+        files = [path for path in (layout.root, *layout.root.parents) if path.exists() and not path.is_dir()]
+        if files:
+            raise ConfigError(f"{files[0]} is a file, and the store {layout.root} must be a folder: name another path")
         names = [path.name for path in layout.root.iterdir()] if layout.root.is_dir() else []
         if any(not name.startswith(durable.TEMPORARY_PREFIX) for name in names) and not _has_known_format(layout):
             raise ConfigError(

@@ -1,5 +1,6 @@
 """Looking after a whole store: a table of what is in it, a check of every file, and the collection of rubbish."""
 
+import contextlib
 import os
 import secrets
 import stat
@@ -31,7 +32,7 @@ class Finding:
     path : the file or folder.
     digest : the result it belongs to, or "".
     message : what and why, in words.
-    is_damage : a committed result is not what it was; `fitcore verify` fails on these.
+    is_damage : something that was written whole is not what it was; `fitcore verify` fails on these.
     size : bytes.
     """
 
@@ -46,7 +47,7 @@ class Finding:
 def parts(layout: Layout, digest: str) -> list[str]:
     """Names of the parts of a result that have a commit record, the result itself first."""
     folder = layout.result_folder(digest)
-    found = [path.name.removesuffix(MANIFEST_SUFFIX) for path in folder.glob(f"*{MANIFEST_SUFFIX}")]
+    found = [path.name.removesuffix(MANIFEST_SUFFIX) for path in folder.glob(f"[!.]*{MANIFEST_SUFFIX}")]
     return ([RESULT] if layout.manifest(digest).exists() else []) + sorted(found)
 
 
@@ -110,7 +111,7 @@ def _verify_results(layout: Layout) -> Iterator[Finding]:
         for path in sorted(folder.iterdir()):
             if path.name in expected:
                 continue
-            if path.suffix == ".h5":
+            if path.suffix == ".h5" and not path.name.startswith("."):
                 message = "without a commit record: a process was killed while publishing; the next run of the stage settles it"
                 yield Finding(kind="orphan", path=path, digest=digest, message=message, size=_size(path))
             else:
@@ -183,12 +184,9 @@ def collect_garbage(layout: Layout, *, dry_run: bool = True) -> list[Finding]:
         if _is_live(layout, digest):
             continue
         folder = layout.result_folder(digest)
-        candidates = [path for path in folder.rglob(f"{durable.TEMPORARY_PREFIX}*") if path.is_file()]
+        found += [_stray(path, digest) for path in folder.rglob(f"{durable.TEMPORARY_PREFIX}*") if _age(path, now) > DAY]
         known = set(parts(layout, digest))
-        for path in candidates:
-            if _age(path, now) > DAY:
-                found.append(_stray(path, digest))
-        for path in folder.glob("*.h5"):
+        for path in folder.glob("[!.]*.h5"):
             if path.stem not in known and _age(path, now) > DAY:
                 found.append(Finding(kind="orphan", path=path, digest=digest, message="without a commit record", size=_size(path)))
     for digest in layout.digests_at_work():
@@ -198,7 +196,8 @@ def collect_garbage(layout: Layout, *, dry_run: bool = True) -> list[Finding]:
     if not dry_run:
         with durable.explaining(layout.root, "removing rubbish"):
             for finding in found:
-                _remove(finding.path)
+                with contextlib.suppress(FileNotFoundError):  # another collector, or its owner, was quicker
+                    _remove(finding.path)
     return found
 
 
@@ -216,7 +215,7 @@ def _garbage_at_work(layout: Layout, digest: str, now: float) -> list[Finding]:
 
 def _is_live(layout: Layout, digest: str) -> bool:
     folder = layout.attempts_folder(digest)
-    names = {path.name.rpartition("-")[0] for path in folder.glob("*-*.json")} if folder.is_dir() else set()
+    names = {path.name.rpartition("-")[0] for path in folder.glob("[!.]*-*.json")} if folder.is_dir() else set()
     return any(newest_number(folder, part) and held_folder_is_live(folder, part) for part in names)
 
 

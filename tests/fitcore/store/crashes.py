@@ -1,8 +1,8 @@
 """Run by path from the tests, in a process of its own that may fork: kills and crowds of committers, reported as JSON on stdout.
 
-    python crashes.py kill FOLDER WHAT     kill a process before, in the middle of and after every durable call of WHAT, then look
-    python crashes.py crowd FOLDER N       N processes commit the same digest at once
-    python crashes.py image                sha256 of a result's bytes
+python crashes.py kill FOLDER WHAT     kill a process before, in the middle of and after every durable call of WHAT, then look
+python crashes.py crowd FOLDER N       N processes commit the same digest at once
+python crashes.py image                sha256 of a result's bytes
 """
 
 import hashlib
@@ -130,6 +130,7 @@ def look(store: Store, what: str) -> dict:
 
 def kill_everywhere(folder: Path, what: str, *, without_links: bool) -> list[dict]:
     if without_links:
+
         def link(source, target):
             raise OSError(95, "no hard links here")
 

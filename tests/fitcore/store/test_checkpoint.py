@@ -133,7 +133,9 @@ def test_a_damaged_state_is_set_aside_and_the_one_before_is_used(store, what, ho
     path = sorted(checkpoint.folder.glob("state-*.h5" if what == "state" else "state-*.json"))[-1]
     data = path.read_bytes()
     if how == "flip":
-        path.write_bytes(data[:600] + bytes([data[600] ^ 1]) + data[601:] if what == "state" else data.replace(b'"n_calls": 2', b'"n_calls": 3'))
+        path.write_bytes(
+            data[:600] + bytes([data[600] ^ 1]) + data[601:] if what == "state" else data.replace(b'"n_calls": 2', b'"n_calls": 3')
+        )
     elif how == "truncate":
         path.write_bytes(data[: len(data) // 2])
     else:
@@ -178,16 +180,16 @@ def test_a_writer_that_fails_leaves_the_states_as_they_were(store):
 
 
 def test_when_a_save_is_due(store, monkeypatch):
-    now = [100.0]
+    now, cost = [100.0], [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     checkpoint = store.checkpoint(DIGEST, fingerprint={})
     assert checkpoint.due()
 
     def slow(path):
         path.write_text("x")
-        now[0] += cost
+        now[0] += cost[0]
 
-    for cost, interval in ((0.1, 2.5), (2.0, 50.0), (10.0, 60.0)):
+    for cost[0], interval in ((0.1, 2.5), (2.0, 50.0), (10.0, 60.0)):
         checkpoint.save_through(slow, n_calls=1, suffix=".txt")
         assert not checkpoint.due()
         now[0] += interval * 0.99
@@ -223,7 +225,7 @@ def test_a_holder_that_lost_its_lease_saves_nothing(store):
         checkpoint = store.checkpoint(DIGEST, fingerprint={}, lease=lease)
         checkpoint.save_arrays({"n": 1}, n_calls=1)
         claim = store.path / "work" / "ab" / DIGEST / "attempts" / "result-000001.json"
-        claim.with_name("result-000002.json").write_bytes(claim.read_bytes().replace(b'result-000001-', b'result-000002-'))
+        claim.with_name("result-000002.json").write_bytes(claim.read_bytes().replace(b"result-000001-", b"result-000002-"))
         with pytest.raises(LeaseHeldError, match="has taken over the work"):
             checkpoint.save_arrays({"n": 2}, n_calls=2)
     assert checkpoint.load_arrays() == {"n": 1}

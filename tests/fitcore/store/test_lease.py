@@ -177,9 +177,10 @@ def test_without_hard_links(store, monkeypatch):
         raise OSError(95, "no hard links here")
 
     monkeypatch.setattr(durable, "link", link)
-    with store.lease(DIGEST) as lease, pytest.raises(LeaseHeldError):
+    with store.lease(DIGEST) as lease:
         assert lease.still_held()
-        store.lease(DIGEST, wait=0).__enter__()
+        with pytest.raises(LeaseHeldError):
+            store.lease(DIGEST, wait=0).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -193,14 +194,18 @@ def test_without_hard_links(store, monkeypatch):
     ],
 )
 def test_how_an_attempt_ended_is_remembered(store, error, ended):
-    try:
+    def work():
         with store.lease(DIGEST) as lease:
             lease.beat(17)
             assert store.attempts(DIGEST)[0].ended == "running"
             if error is not None:
                 raise error
-    except BaseException as raised:
-        assert raised is error
+
+    if error is None:
+        work()
+    else:
+        with pytest.raises(type(error)):
+            work()
     (attempt,) = store.attempts(DIGEST)
     assert (attempt.ended, attempt.n_calls) == (ended, 17)
     with store.lease(DIGEST, wait=0):

@@ -57,7 +57,7 @@ def test_bad_names_are_refused(paths, name):
         lambda: paths.load_text(name),
         lambda: paths.child(name),
     ):
-        with pytest.raises((ConfigError, TypeError), match="cannot be used as a file name|NoneType"):
+        with pytest.raises((ConfigError, TypeError), match=r"cannot be used as a file name|NoneType"):
             action()
     assert not paths.folder.exists()
 

@@ -13,7 +13,7 @@ A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 def test_runs_by_name(tmp_path):
     store = Store(tmp_path)
     assert store.runs() == []
-    with pytest.raises(ResultNotFoundError, match="no run of 'x' in the store .* it has: none"):
+    with pytest.raises(ResultNotFoundError, match=r"no run of 'x' in the store .* it has: none"):
         store.run("x")
     store.record_run("SDSSJ0946", "lens", {"parametric": B, "light": A}, {"verdict": "lens"})
     store.record_run("other", "lens", {"light": C})
@@ -41,7 +41,7 @@ def test_the_last_note_counts(tmp_path):
     [("../x", "lens", {"a": A}), ("x", "le ns", {"a": A}), ("x", "lens", {"a b": A}), ("x", "lens", {"a": "short"})],
 )
 def test_bad_names_are_refused(tmp_path, name, pipeline, stages):
-    with pytest.raises(ConfigError, match="cannot be used as a file name|is not a digest"):
+    with pytest.raises(ConfigError, match=r"cannot be used as a file name|is not a digest"):
         Store(tmp_path).record_run(name, pipeline, stages)
 
 

@@ -1,0 +1,79 @@
+"""A chain runs, is answered from the store, and notices what changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fitcore.chain import StageOutcome, run_latents, run_pipeline, run_stage, stored_results, walk
+from fitcore.errors import ConfigError, ResultNotFoundError
+from fitcore.model import Model
+from fitcore.stage import Pipeline, Stage
+from fitcore.store import Store
+
+
+@pytest.fixture
+def pipeline(toy_model: Model, point: Any, prior_sampling: Any) -> Pipeline:
+    return Pipeline(
+        "chain",
+        [
+            Stage("first", toy_model, lambda data, results: point(x=data), prior_sampling(n_batches=50)),
+            Stage("second", lambda r: r["first"].projected_model, lambda data, results: point(x=data), prior_sampling(), needs=("first",)),
+        ],
+    )
+
+
+def test_stage_by_stage_is_the_whole(pipeline: Pipeline, store: Store, tmp_path: Any) -> None:
+    assert walk(pipeline, 0.3, store) == []
+    with pytest.raises(ResultNotFoundError, match="Stage 'second' needs 'first'.*Run that stage first"):
+        run_stage(pipeline, "second", 0.3, store)
+    first = run_stage(pipeline, "first", 0.3, store)
+    assert [o.name for o in walk(pipeline, 0.3, store)] == ["first"]
+    second = run_stage(pipeline, "second", 0.3, store, digests={"first": first.digest})
+    assert not second.cached
+    assert second.n_calls == 4000
+    other = Store(tmp_path / "other")
+    results = run_pipeline(pipeline, 0.3, other)
+    assert {name: r.digest for name, r in results.items()} == {"first": first.digest, "second": second.digest}
+    for name, result in results.items():
+        assert store.read(result.digest).path.read_bytes() == other.read(result.digest).path.read_bytes(), name
+
+
+def test_a_finished_chain_makes_no_call(pipeline: Pipeline, store: Store, point: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_pipeline(pipeline, 0.3, store)
+
+    def forbidden(self: Any, instance: Any) -> Any:
+        raise AssertionError("no likelihood call is allowed")
+
+    monkeypatch.setattr(point, "log_likelihood_function", forbidden)
+    assert all(outcome.cached for outcome in walk(pipeline, 0.3, store))
+    assert all(result.is_cached for result in run_pipeline(pipeline, 0.3, store).values())
+
+
+def test_changed_data_and_seed_miss(pipeline: Pipeline, store: Store) -> None:
+    run_pipeline(pipeline, 0.3, store)
+    assert walk(pipeline, 0.31, store) == []
+    assert walk(pipeline, 0.3, store, seed=1) == []
+    first = stored_results(pipeline, 0.3, store)["first"]
+    with pytest.raises(ConfigError, match="was given as 000000000000.*Did the data or the settings change"):
+        run_stage(pipeline, "second", 0.3, store, digests={"first": "0" * 64})
+    assert first.projected_model.priors["a"] != first.model.priors["a"]
+
+
+def test_latents_are_computed_once(pipeline: Pipeline, store: Store) -> None:
+    run_stage(pipeline, "first", 0.3, store)
+    once = run_latents(pipeline, "first", 0.3, store)
+    again = run_latents(pipeline, "first", 0.3, store)
+    assert (once.n_samples, once.cached, again.cached) == (10000, False, True)
+    latents = stored_results(pipeline, 0.3, store)["first"].latent_samples
+    assert latents is not None
+    assert np.isfinite(latents.parameters[:, 0]).all()
+
+
+def test_outcomes_travel_as_plain_data(pipeline: Pipeline, store: Store) -> None:
+    outcome = run_stage(pipeline, "first", 0.3, store)
+    assert StageOutcome.from_dict(outcome.to_dict()) == outcome
+    assert outcome.seconds > 0
+    assert outcome.grade == "A"
