@@ -1,12 +1,11 @@
 """The normal distribution in double precision, far into both tails, for NumPy and for JAX; priors and projections are built on it.
 
-Every function works on scalars and arrays, is vectorized, and answers in the kind of array it was given. Python floats among the
-arguments (limits, modes) are constants: nothing is differentiated with respect to them. Nothing here knows of priors or models.
+Every function works on scalars and arrays, is vectorized, and answers in the kind of array it was given. Nothing
+here knows of priors or models.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fitcore import backend as _backend  # isort: skip
@@ -28,7 +27,7 @@ _SQRT_HALF_PI = float(np.sqrt(0.5 * np.pi))
 _TINY = float(np.finfo(np.float64).tiny)
 _LARGEST_BELOW_ONE = 1.0 - 2.0**-53
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(14)
-_NEWTON_STEPS = 5
+_NEWTON_STEPS = 6
 
 
 def _fit_erfcx(n_terms: int = 26, n_nodes: int = 64) -> np.ndarray:
@@ -54,18 +53,27 @@ def floats(values: Any) -> tuple[Any, Any]:
     return xp, xp.asarray(values, dtype=np.float64)
 
 
+@jax.custom_jvp
+def _mills_jax(x: Any) -> Any:
+    y = x * np.sqrt(0.5)
+    half_angle = jnp.arctan2(2.0, jnp.sqrt(y))  # the Chebyshev polynomials are cosines of multiples of arccos(t)
+    terms = jnp.cos(2.0 * half_angle[..., None] * np.arange(_ERFCX.size))
+    return _SQRT_HALF_PI * jnp.sum(terms * _ERFCX, axis=-1) / (1.0 + 2.0 * y)
+
+
+@_mills_jax.defjvp
+def _mills_jvp(primals: Any, tangents: Any) -> Any:
+    value = _mills_jax(primals[0])
+    return value, tangents[0] * (primals[0] * value - 1.0)
+
+
 def mills(x: Any) -> Any:
     """Mills' ratio Q(x) / phi(x) of the upper tail to the density, for x >= 0, to a few parts in 1e15 at any x.
 
     JAX's own erfcx returns 0 near x = 26.6, so a Chebyshev series takes its place there.
     """
-    xp = namespace(x)
-    if xp is np:
-        return _SQRT_HALF_PI * scipy_special.erfcx(np.asarray(x, dtype=np.float64) * np.sqrt(0.5))
-    y = jnp.asarray(x, dtype=np.float64) * np.sqrt(0.5)
-    half_angle = jnp.arctan2(2.0, jnp.sqrt(y))  # the Chebyshev polynomials are cosines of multiples of arccos(t)
-    terms = jnp.cos(2.0 * half_angle[..., None] * np.arange(_ERFCX.size))
-    return _SQRT_HALF_PI * jnp.sum(terms * _ERFCX, axis=-1) / (1.0 + 2.0 * y)
+    xp, x = floats(x)
+    return _SQRT_HALF_PI * scipy_special.erfcx(x * np.sqrt(0.5)) if xp is np else _mills_jax(x)
 
 
 def ndtr(z: Any) -> Any:
@@ -74,12 +82,27 @@ def ndtr(z: Any) -> Any:
     return scipy_special.ndtr(z) if xp is np else jax_special.ndtr(z)
 
 
+def _log_ndtr(xp: Any, z: Any) -> Any:
+    size = xp.abs(z)
+    log_tail = -0.5 * size * size - HALF_LOG_TWO_PI + xp.log(mills(size))
+    return xp.where(z < 0, log_tail, xp.log1p(-xp.exp(xp.minimum(log_tail, -0.5))))
+
+
+@jax.custom_jvp
+def _log_ndtr_jax(z: Any) -> Any:
+    return _log_ndtr(jnp, z)
+
+
+@_log_ndtr_jax.defjvp
+def _log_ndtr_jvp(primals: Any, tangents: Any) -> Any:
+    value = _log_ndtr_jax(primals[0])
+    return value, tangents[0] * jnp.exp(-0.5 * primals[0] ** 2 - HALF_LOG_TWO_PI - value)
+
+
 def log_ndtr(z: Any) -> Any:
     """ln Phi(z), to a few parts in 1e15; JAX's own is wrong by 4e-9 below -20."""
     xp, z = floats(z)
-    size = xp.where(z < 0, -z, z)  # the slope of abs at 0 is 0 in JAX
-    log_tail = -0.5 * size * size - HALF_LOG_TWO_PI + xp.log(mills(size))
-    return xp.where(z < 0, log_tail, xp.log1p(-xp.exp(xp.minimum(log_tail, -0.5))))
+    return _log_ndtr(np, z) if xp is np else _log_ndtr_jax(z)
 
 
 def ndtri(u: Any) -> Any:
@@ -90,95 +113,87 @@ def ndtri(u: Any) -> Any:
     return xp.clip(xp.where(u >= 1.0, LARGEST_Z, z), -LARGEST_Z, LARGEST_Z)
 
 
-def ndtri_exp(log_u: Any) -> Any:
-    """Phi^-1(exp(log_u)), also where exp(log_u) underflows (Newton's method on ln Phi)."""
-    xp, y = floats(log_u)
-    y = xp.minimum(y, 0.0)
-    deep = xp.minimum(y, -600.0)
-    z = -xp.sqrt(-2.0 * deep - 2.0 * HALF_LOG_TWO_PI - xp.log(-2.0 * deep))
-    for _ in range(3):
-        z = z - (log_ndtr(z) - deep) * mills(-z)
-    return xp.where(y < -600.0, z, ndtri(xp.exp(xp.maximum(y, -650.0))))
-
-
 def probit_of_masses(below: Any, above: Any) -> Any:
     """Phi^-1 of a point from the probability below it and above it, each accurate where it is the smaller of the two."""
     xp = namespace(below, above)
     return xp.where(below <= above, ndtri(below), -ndtri(above))
 
 
-def _log_height(xp: Any, d: Any, a: float, c: float) -> Any:
+def _log_height(d: Any, a: Any, c: Any) -> Any:
     """-(t^2 - m^2) / 2 at t = a + d for the mode m = a + c, without cancellation."""
     return -0.5 * (d - c) * (2.0 * a + c + d)
 
 
-def _log_mass(xp: Any, d: Any, a: float, c: float) -> Any:
+def _log_mass(xp: Any, d: Any, a: Any, c: Any) -> Any:
     """See `log_mass`. Each branch is accurate where it is used, and finite everywhere."""
     d = xp.maximum(d, _TINY)
     t = a + d
-    narrow = d * xp.maximum(xp.maximum(1.0, abs(a)), xp.abs(t)) < 2.0
+    narrow = d * xp.maximum(xp.maximum(1.0, xp.abs(a)), xp.abs(t)) < 2.0
     short = xp.where(narrow, d, 1.0)
     s = short[..., None] * (0.5 * (1.0 + _NODES))
-    total = xp.sum(xp.exp(xp.clip(-s * (a + 0.5 * s), -40.0, 40.0)) * (0.5 * _WEIGHTS), axis=-1)
-    log_start = 0.5 * c * (2.0 * a + c)
-    log_narrow = log_start + xp.log(short) + xp.log(total)
-    tail = mills(xp.abs(t))
-    if a >= 0.0:
-        wide = log_start + xp.log(xp.maximum(mills(a) - xp.exp(-d * (a + 0.5 * d)) * tail, _TINY))
-    else:
-        start = mills(-a)
-        inner = -xp.minimum(t, 0.0)
-        falling = xp.exp(xp.minimum(0.5 * d * (2.0 * a + d), 0.0))
-        left = _log_height(xp, d, a, c) + xp.log(xp.maximum(mills(inner) - falling * start, _TINY))
-        both = _SQRT_TWO_PI - np.exp(-0.5 * a * a) * start - xp.exp(-0.5 * t * t) * tail
-        across = 0.5 * (a + c) ** 2 + xp.log(xp.maximum(both, _TINY))
-        wide = xp.where(t <= 0.0, left, across)
-    return xp.where(narrow, log_narrow, wide)
+    slope = xp.asarray(a)[..., None]
+    total = xp.sum(xp.exp(xp.clip(-s * (slope + 0.5 * s), -40.0, 40.0)) * (0.5 * _WEIGHTS), axis=-1)
+    log_start = _log_height(0.0, a, c)
+    tail_a, tail_t = mills(xp.abs(a)), mills(xp.abs(t))
+    step = -d * (a + 0.5 * d)  # of the log height, from a to t
+    right = log_start + xp.log(xp.maximum(tail_a - xp.exp(xp.minimum(step, 0.0)) * tail_t, _TINY))
+    left = log_start + step + xp.log(xp.maximum(tail_t - xp.exp(xp.minimum(-step, 0.0)) * tail_a, _TINY))
+    both = _SQRT_TWO_PI - xp.exp(-0.5 * a * a) * tail_a - xp.exp(-0.5 * t * t) * tail_t
+    across = 0.5 * (a + c) ** 2 + xp.log(xp.maximum(both, _TINY))
+    wide = xp.where(a >= 0.0, right, xp.where(t <= 0.0, left, across))
+    return xp.where(narrow, log_start + xp.log(short) + xp.log(total), wide)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _log_mass_jax(d: Any, a: float, c: float) -> Any:
+@jax.custom_jvp
+def _log_mass_jax(d: Any, a: Any, c: Any) -> Any:
     return _log_mass(jnp, d, a, c)
 
 
 @_log_mass_jax.defjvp
-def _log_mass_jvp(a: float, c: float, primals: Any, tangents: Any) -> Any:
-    value = _log_mass_jax(primals[0], a, c)
-    return value, tangents[0] * jnp.exp(_log_height(jnp, primals[0], a, c) - value)
+def _log_mass_jvp(primals: Any, tangents: Any) -> Any:
+    value = _log_mass_jax(*primals)
+    return value, tangents[0] * jnp.exp(_log_height(*primals) - value)
 
 
-def log_mass(d: Any, a: float, c: float) -> Any:
+def log_mass(d: Any, a: Any, c: Any) -> Any:
     """ln of the integral of exp(-(t^2 - m^2) / 2) from t = a to t = a + d, relative accuracy about 1e-14 for any d > 0.
 
     ``m = a + c`` is the mode of the standard normal within the limits that ``a`` is one of (0, or the limit next to 0); dividing by the
     height there keeps the integral representable however far out the limits are. Narrow intervals by Gauss-Legendre, wide ones by the
-    difference of two Mills ratios.
+    difference of two Mills ratios. Differentiable with respect to ``d`` only.
     """
     xp, d = floats(d)
     return _log_mass(np, d, a, c) if xp is np else _log_mass_jax(d, a, c)
 
 
-def _distance(xp: Any, target: Any, a: float, c: float) -> Any:
-    """See `distance`: a guess for each regime, then Newton's method in ln d, in which the integral is close to a straight line."""
-    steep = max(1.0, abs(a))
-    ratio = xp.exp(xp.clip(target - 0.5 * c * (2.0 * a + c), -708.0, 50.0))
-    near = ratio * steep < 0.3
+def _first_distance(xp: Any, target: Any, a: Any, c: Any) -> Any:
+    """A guess at `distance` for each regime: close to the limit, in a falling tail, and below the mode."""
+    log_start = _log_height(0.0, a, c)
+    ratio = xp.exp(xp.clip(target - log_start, -708.0, 50.0))
+    near = ratio * xp.maximum(1.0, xp.abs(a)) < 0.3
     small = xp.where(near, ratio, 0.0)
-    first = small * (1.0 + 0.5 * a * small)
-    if a >= 0.0:
-        scale = float(mills(a))
-        other = -scale * xp.log1p(-xp.minimum(ratio / scale, 0.95))
-    else:
-        log_p = target - 0.5 * (a + c) ** 2 - HALF_LOG_TWO_PI
-        other = ndtri_exp(xp.logaddexp(log_ndtr(a), log_p)) - a
-    log_d = xp.log(xp.maximum(xp.where(near, first, other), _TINY))
+    tail_a = mills(xp.abs(a))
+    falling = -tail_a * xp.log1p(-xp.minimum(ratio / tail_a, 0.95))
+    log_below = xp.logaddexp(log_start + xp.log(tail_a), target)
+    start = xp.abs(a + c)
+    for _ in range(2):  # the tail is the height times Mills' ratio, which changes slowly
+        start = xp.sqrt(xp.maximum((a + c) ** 2 + 2.0 * (xp.log(mills(start)) - log_below), 0.0))
+    steep = xp.maximum(xp.abs(a), _TINY)
+    rising = xp.maximum(-start - a, xp.log1p(steep * ratio) / steep)  # the density grows no faster than exp(|a| d)
+    first = xp.where(near, small * (1.0 + 0.5 * a * small), xp.where(a >= 0.0, falling, rising))
+    return xp.maximum(first, _TINY)
+
+
+def _distance(xp: Any, target: Any, a: Any, c: Any) -> Any:
+    """See `distance`: Newton's method in ln d, in which the integral's logarithm is close to a straight line."""
 
     def improved(_: Any, log_d: Any) -> Any:
         d = xp.exp(log_d)
         value = _log_mass(xp, d, a, c)
-        slope = xp.exp(xp.clip(log_d + _log_height(xp, d, a, c) - value, -30.0, 700.0))
+        slope = xp.exp(xp.clip(log_d + _log_height(d, a, c) - value, -30.0, 700.0))
         return log_d + xp.clip((target - value) / slope, -2.0, 2.0)
 
+    log_d = xp.log(_first_distance(xp, target, a, c))
     if xp is not np:  # a loop, so that the step is compiled once
         return jnp.exp(jax.lax.fori_loop(0, _NEWTON_STEPS, improved, log_d))
     for step in range(_NEWTON_STEPS):
@@ -186,18 +201,23 @@ def _distance(xp: Any, target: Any, a: float, c: float) -> Any:
     return np.exp(log_d)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _distance_jax(target: Any, a: float, c: float) -> Any:
+@jax.custom_jvp
+def _distance_jax(target: Any, a: Any, c: Any) -> Any:
     return _distance(jnp, target, a, c)
 
 
 @_distance_jax.defjvp
-def _distance_jvp(a: float, c: float, primals: Any, tangents: Any) -> Any:
-    d = _distance_jax(primals[0], a, c)
-    return d, tangents[0] * jnp.exp(primals[0] - _log_height(jnp, d, a, c))
+def _distance_jvp(primals: Any, tangents: Any) -> Any:
+    target, a, c = primals
+    d = _distance_jax(target, a, c)
+    return d, tangents[0] * jnp.exp(target - _log_height(d, a, c))
 
 
-def distance(target: Any, a: float, c: float) -> Any:
-    """The inverse of `log_mass`: the d at which the integral's logarithm is ``target``, for targets up to half of the whole."""
+def distance(target: Any, a: Any, c: Any) -> Any:
+    """The inverse of `log_mass`: the d at which the integral's logarithm is ``target``, for targets up to half of the whole.
+
+    ``a`` and ``c`` are numbers or arrays of ``target``'s shape. Differentiable with respect to ``target`` only.
+    """
     xp, target = floats(target)
+    a, c = (xp.broadcast_to(xp.asarray(value, dtype=np.float64), target.shape) for value in (a, c))
     return _distance(np, target, a, c) if xp is np else _distance_jax(target, a, c)

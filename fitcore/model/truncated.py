@@ -80,10 +80,6 @@ class TruncatedNormal(Prior):
     def _mode(self) -> float:
         return min(max(self.mean, self.lower), self.upper)
 
-    def _distance(self, side: _Side, z: Any) -> Any:
-        """The value whose mass from ``side`` is Phi(z), for z <= 0."""
-        return side.start + side.sign * self.sigma * special.distance(special.log_ndtr(z) + self._log_total, side.a, side.c)
-
     def _mass(self, side: _Side, x: Any) -> Any:
         """The probability between ``side`` and ``x``; 0 beyond it."""
         xp, x = special.floats(x)
@@ -95,8 +91,11 @@ class TruncatedNormal(Prior):
         """See `Prior.from_probit`."""
         xp, z = special.floats(z)
         low, high = self._sides
-        away = xp.maximum(xp.where(z <= 0.0, z, -z), -special.LARGEST_Z)
-        return xp.clip(xp.where(z <= 0.0, self._distance(low, away), self._distance(high, away)), self.lower, self.upper)
+        is_low = z <= 0.0
+        away = xp.maximum(xp.where(is_low, z, -z), -special.LARGEST_Z)
+        a, c = xp.where(is_low, low.a, high.a), xp.where(is_low, low.c, high.c)
+        step = self.sigma * special.distance(special.log_ndtr(away) + self._log_total, a, c)
+        return xp.clip(xp.where(is_low, low.start + step, high.start - step), self.lower, self.upper)
 
     def probit(self, x: Any) -> Any:
         """See `Prior.probit`."""

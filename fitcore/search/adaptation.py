@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fitcore.search.base import Array, weights_from
+from fitcore.search.bending import Bending, fit_bending
 from fitcore.search.gaussians import Components, fit_gaussians, maximization, moments
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import LOW_DIMENSION, Mixture
@@ -97,6 +98,7 @@ def _one_step(mixture: Mixture, z: Array, weight: Array) -> Components:
     """One step of expectation maximization from the mixture's own components: what few points can still support."""
     d = z.shape[1]
     rows = mixture.component_log_prob(z)
+    z = mixture.bending.straighten(z)
     responsibility = np.exp(rows - np.logaddexp.reduce(rows, axis=0))
     share = responsibility * weight
     keep = share.sum(axis=1) >= min(SMALLEST_SHARE, float(np.max(share.sum(axis=1))))
@@ -115,6 +117,14 @@ def _refitted(z: Array, weight: Array, rng: np.random.Generator) -> Components:
     return replace(found, covariance=found.covariance * (1.0 + d / size)[:, None, None])
 
 
+def _candidates(mixture: Mixture, z: Array, weight: Array, rng: np.random.Generator, scales: tuple[float, ...]) -> list[Mixture]:
+    fits = [(_one_step(mixture, z, weight), mixture.bending), (_refitted(z, weight, rng), Bending.none(z.shape[1]))]
+    bending = fit_bending(z, weight)
+    if len(bending):
+        fits.append((_refitted(bending.straighten(z), weight, rng), bending))
+    return [Mixture.of(fit, bending=bent, core_scale=scale) for fit, bent in fits for scale in scales]
+
+
 def _updated(mixture: Mixture, rounds: _Rounds, rng: np.random.Generator) -> Mixture:
     """The next mixture: of several candidates the one with the best expected efficiency."""
     z, log_target, log_weight = rounds.weighted()
@@ -125,8 +135,7 @@ def _updated(mixture: Mixture, rounds: _Rounds, rng: np.random.Generator) -> Mix
     weight = weights_from(beta * log_weight)
     tempered = beta * log_weight
     log_target = log_target - log_weight + tempered
-    fits = [_one_step(mixture, z, weight), _refitted(z, weight, rng)]
-    candidates = [Mixture.of(fit, core_scale=scale) for fit in fits for scale in ((1.1, 1.2) if beta == 1.0 else (1.3,))]
+    candidates = _candidates(mixture, z, weight, rng, (1.1, 1.2) if beta == 1.0 else (1.3,))
     return max(candidates, key=lambda q: expected_efficiency(q, z, log_target, tempered))
 
 

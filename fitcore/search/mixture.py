@@ -4,8 +4,8 @@ In probit space, where every prior is N(0, 1), the density is
 
     q(z) = eps N(z; 0, 1) + eta sum_k a_k t(z; m_k, 2.5^2 C_k, nu=3) + (1 - eps - eta) sum_k a_k t(z; m_k, s^2 C_k, nu=5):
 
-the prior itself, so that no weight exceeds 1/eps times the likelihood; wide components, so that a posterior which has moved is found;
-and the core.
+the prior itself, so that no weight exceeds the likelihood over eps; wide components, so that a posterior which has moved is found; and the
+core. Where the posterior is curved, the components live in coordinates straightened by a `Bending` of constant Jacobian.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from scipy.special import gammaln
 
 from fitcore.errors import LinkError, SpecError
 from fitcore.search.base import Array, weights_from
-from fitcore.search.gaussians import LOG_2PI, Components, fit_gaussians, mahalanobis_squared
+from fitcore.search.bending import Bending, fit_bending
+from fitcore.search.gaussians import LOG_2PI, Components, fit_gaussians, mahalanobis_squared, moments
 from fitcore.search.streams import stream
 
 WEIGHT_FLOOR = 0.02
@@ -36,8 +37,9 @@ class Mixture:
     Parameters
     ----------
     weight : of the components, shape (k,), summing to one.
-    mean : shape (k, n_dim).
-    covariance : shape (k, n_dim, n_dim), symmetric positive definite.
+    mean : shape (k, n_dim), in the straight coordinates of ``bending``.
+    covariance : shape (k, n_dim, n_dim), symmetric positive definite, in straight coordinates too.
+    bending : map between probit space and straight coordinates; None is the identity.
     columns : dimensions in which the components are t; in the others they are N(0, 1), independent. None means all.
     core_scale : factor on the standard deviations of the core components.
     prior_weight, wide_weight : eps and eta.
@@ -51,6 +53,7 @@ class Mixture:
     weight: Array
     mean: Array
     covariance: Array
+    bending: Bending = None  # type: ignore[assignment]  # the identity, once constructed
     columns: tuple[int, ...] | None = None
     core_scale: float = 1.15
     core_dof: float = 5.0
@@ -68,6 +71,8 @@ class Mixture:
                 f"A mixture needs weight (k,), mean (k, d) and covariance (k, d, d); the shapes are {self.weight.shape}, "
                 f"{self.mean.shape} and {self.covariance.shape}."
             )
+        if self.bending is None:
+            object.__setattr__(self, "bending", Bending.none(d))
         if not (np.all(self.weight > 0) and abs(self.weight.sum() - 1.0) < 1e-9):
             raise SpecError(f"The weights of a mixture are {self.weight.tolist()}; they must be positive and sum to one.")
         if not (0.0 < self.prior_weight < 1.0 and 0.0 < self.wide_weight < 1.0 - self.prior_weight):
@@ -134,8 +139,10 @@ class Mixture:
                 "Start the search without a proposal."
             )
         k_max = k_max or (12 if z.shape[1] <= LOW_DIMENSION else 8)
-        found = fit_gaussians(z[keep], weights_from(log_weight[keep]), k_max=k_max, rng=stream(0, "mixture.fit"))
-        return cls.of(Components(weight=found.weight, mean=found.mean, covariance=found.covariance * scale**2))
+        weight = weights_from(log_weight[keep])
+        bending = fit_bending(z[keep], weight)
+        found = fit_gaussians(bending.straighten(z[keep]), weight, k_max=k_max, rng=stream(0, "mixture.fit"))
+        return cls.of(Components(weight=found.weight, mean=found.mean, covariance=found.covariance * scale**2), bending=bending)
 
     @classmethod
     def of(cls, components: Components, **settings: Any) -> Mixture:
@@ -165,17 +172,18 @@ class Mixture:
         mean[:, places] = self.mean
         covariance = np.tile(np.eye(n_dim), (len(self.weight), 1, 1))
         covariance[np.ix_(range(len(self.weight)), places, places)] = self.covariance
-        return replace(self, mean=mean, covariance=covariance, columns=tuple(places[c] for c in self._columns))
+        columns_there = tuple(places[c] for c in self._columns)
+        return replace(self, mean=mean, covariance=covariance, bending=self.bending.embed(places, n_dim), columns=columns_there)
 
-    def marginal(self, columns: Sequence[int]) -> Mixture:
-        """The mixture of the given dimensions alone, in that order: with `embed` it carries the shared part of two models over."""
-        keep = [int(c) for c in columns]
-        if not keep or len(set(keep)) != len(keep) or not all(0 <= c < self.n_dim for c in keep):
-            raise LinkError(f"columns is {keep}; it must name one or more of the dimensions 0 to {self.n_dim - 1}, each once.")
-        shared = tuple(i for i, c in enumerate(keep) if c in self._columns)
-        if not shared:
-            raise LinkError(f"None of the dimensions {keep} is known to the mixture: it would be the prior. Start without a proposal.")
-        return replace(self, mean=self.mean[:, keep], covariance=self.covariance[:, keep][:, :, keep], columns=shared)
+    def with_mode(self, z: Array, covariance: Array, weight: float) -> Mixture:
+        """The mixture with one more component, at ``z`` (n_dim,) with ``covariance`` in probit space and ``weight`` relative to the rest."""
+        jacobian = self.bending.jacobian(z)
+        components = Components(
+            weight=np.append(self.weight, weight),
+            mean=np.concatenate([self.mean, self.bending.straighten(z[None])]),
+            covariance=np.concatenate([self.covariance, (jacobian @ covariance @ jacobian.T)[None]]),
+        )
+        return Mixture.of(components, bending=self.bending)
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
         """``n`` independent points, shape (n, n_dim)."""
@@ -191,6 +199,8 @@ class Mixture:
             mine = np.flatnonzero((choice == 1 + j) | (choice == 1 + k + j))
             block = normal[np.ix_(mine, self._columns)] @ self._factors[j].T
             z[np.ix_(mine, self._columns)] = self.mean[j, self._columns] + scale[mine, None] * block
+        from_components = choice > 0
+        z[from_components] = self.bending.bent(z[from_components])
         return z
 
     def _t(self, distance: Array, log_volume: float, dof: float, scale: float) -> Array:
@@ -200,6 +210,7 @@ class Mixture:
 
     def component_log_prob(self, z: Array) -> Array:
         """Log densities of the components, core and wide part together, weighted; shape (k, n)."""
+        z = self.bending.straighten(z)
         eps, eta = self.prior_weight, self.wide_weight
         rest = -0.5 * np.sum(z[:, self._rest] ** 2, axis=1) - 0.5 * len(self._rest) * LOG_2PI
         rows = np.empty((len(self.weight), len(z)))
@@ -208,7 +219,7 @@ class Mixture:
             log_volume = float(np.log(np.diag(factor)).sum())
             core = np.log(1.0 - eps - eta) + self._t(distance, log_volume, self.core_dof, self.core_scale)
             wide = np.log(eta) + self._t(distance, log_volume, self.wide_dof, self.wide_scale)
-            rows[j] = np.log(self.weight[j]) + np.logaddexp(core, wide) + rest
+            rows[j] = np.log(self.weight[j]) + np.logaddexp(core, wide) + rest - self.bending.log_volume
         return rows
 
     def log_prob(self, z: Array) -> Array:
@@ -219,16 +230,23 @@ class Mixture:
 
     def distance(self, z: Array) -> Array:
         """Mahalanobis distances from every component, in all dimensions; shape (k, n)."""
-        z = np.atleast_2d(z)
+        z = self.bending.straighten(np.atleast_2d(z))
         factors = np.linalg.cholesky(self.covariance)
         return np.sqrt([mahalanobis_squared(z, mean, factor) for mean, factor in zip(self.mean, factors, strict=True)])
+
+    @property
+    def centers(self) -> Array:
+        """The components' centers in probit space, heaviest first; shape (k, n_dim)."""
+        return self.bending.bent(self.mean[np.argsort(-self.weight, kind="stable")])
 
     def whitened_moments(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
         """Another distribution's mean (d,) and covariance (d, d) in units of this mixture's own, about its own mean."""
         center = self.weight @ self.mean
-        spread = np.einsum("k,kij->ij", self.weight, self.covariance) + np.einsum(
-            "k,ki,kj->ij", self.weight, self.mean - center, self.mean - center
-        )
+        spread = np.einsum("k,kij->ij", self.weight, self.covariance)
+        spread = spread + np.einsum("k,ki,kj->ij", self.weight, self.mean - center, self.mean - center)
+        if len(self.bending):
+            x = stream(0, "mixture.moments").multivariate_normal(center, spread, size=4000, method="cholesky")
+            center, spread = moments(self.bending.bent(x), np.full(4000, 1.0 / 4000))
         factor = np.linalg.cholesky(spread)
         shift = solve_triangular(factor, mean - center, lower=True)
         half = solve_triangular(factor, covariance, lower=True)
@@ -237,7 +255,15 @@ class Mixture:
     def to_arrays(self) -> dict[str, Any]:
         """Arrays and numbers that `from_arrays` makes the same mixture of."""
         numbers = {name: float(getattr(self, name)) for name in _NUMBERS}
-        return {"weight": self.weight, "mean": self.mean, "covariance": self.covariance, "columns": np.array(self._columns), **numbers}
+        bending = {f"bending_{name}": array for name, array in self.bending.to_arrays().items()}
+        return {
+            "weight": self.weight,
+            "mean": self.mean,
+            "covariance": self.covariance,
+            "columns": np.array(self._columns),
+            **bending,
+            **numbers,
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> Mixture:
@@ -246,6 +272,7 @@ class Mixture:
             weight=arrays["weight"],
             mean=arrays["mean"],
             covariance=arrays["covariance"],
+            bending=Bending(**{name: np.asarray(arrays[f"bending_{name}"]) for name in ("center", "factor", "direction", "bend")}),
             columns=tuple(int(c) for c in arrays["columns"]),
             **{name: float(arrays[name]) for name in _NUMBERS},
         )

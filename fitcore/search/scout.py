@@ -13,7 +13,6 @@ import numpy as np
 from scipy.stats import chi2
 
 from fitcore.search.base import Array
-from fitcore.search.gaussians import Components
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import Mixture
 
@@ -158,8 +157,7 @@ def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_sta
         return value, z - gradient
 
     d = mixture.n_dim
-    own = mixture.mean[np.argsort(-mixture.weight, kind="stable")[:2]]
-    found = modes(negative, np.concatenate([own, rng.standard_normal((n_starts, d))]))
+    found = modes(negative, np.concatenate([mixture.centers[:2], rng.standard_normal((n_starts, d))]))
     if not found:
         return Scouted(mixture=mixture, n_starts=n_starts, n_new=0)
     largest = max(mode.log_mass for mode in found)
@@ -167,10 +165,7 @@ def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_sta
     new = [m for m in found if m.log_mass > largest + LOG_MASS_IGNORED and np.min(mixture.distance(m.z)) > limit]
     if not new:
         return Scouted(mixture=mixture, n_starts=n_starts, n_new=0)
-    share = np.array([max(float(np.exp(min(mode.log_mass - largest, 0.0))), 0.1) for mode in new])
-    components = Components(
-        weight=np.concatenate([mixture.weight, share]),
-        mean=np.concatenate([mixture.mean, [mode.z for mode in new]]),
-        covariance=np.concatenate([mixture.covariance, [mode.covariance for mode in new]]),
-    )
-    return Scouted(mixture=Mixture.of(components), n_starts=n_starts, n_new=len(new))
+    extended = mixture
+    for mode in new:
+        extended = extended.with_mode(mode.z, mode.covariance, max(float(np.exp(min(mode.log_mass - largest, 0.0))), 0.1))
+    return Scouted(mixture=extended, n_starts=n_starts, n_new=len(new))

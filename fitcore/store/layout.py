@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 FORMAT_FILE = "fitcore-store.json"
 RESULT = "result"
 INTERNAL = "internal"
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
 MANIFEST_LIMIT = 64 * 2**20
 SMALL_LIMIT = 4 * 2**20
@@ -32,7 +32,7 @@ def checked_name(name: str, what: str = "name") -> str:
 
     Raises
     ------
-    ConfigError : it does not match ``[A-Za-z0-9][A-Za-z0-9._-]{0,63}``.
+    ConfigError : it does not match ``[A-Za-z0-9][A-Za-z0-9._+-]{0,63}``.
     """
     if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
         raise ConfigError(

@@ -30,7 +30,7 @@ class Figure(Protocol):
 
 @dataclass(frozen=True)
 class Paths:
-    """A folder that nothing escapes: names match ``[A-Za-z0-9][A-Za-z0-9._-]{0,63}``, links are not followed, files appear whole.
+    """A folder that nothing escapes: names match ``[A-Za-z0-9][A-Za-z0-9._+-]{0,63}``, links are not followed, files appear whole.
 
     Parameters
     ----------

@@ -90,18 +90,22 @@ class Record:
         CorruptResultError : the file was damaged since; it is in quarantine now.
         KeyError : a name is not in it.
         """
-        try:
-            data = _promised_bytes(self.layout, self.digest, self.part, self.manifest, b"")
-        except DamageError:
-            # What is on the disk may be newer than this record: look afresh, which also moves what is damaged.
-            if lookup(self.layout, self.digest, self.part) is None:
-                raise CorruptResultError(
-                    f"{self.path} was damaged or removed after it was looked up; run the same command again to compute it anew"
-                ) from None
-            data = durable.read_bytes(self.path, at_most=SIZE_LIMIT)
         wanted = list(names) if names is not None else None
-        found, _ = hdf5.contents(data, wanted)
-        return {name: array for name, array in found.items() if not name.endswith(hdf5.TEXT_SUFFIX)}
+        record = self
+        for _ in range(2):
+            try:
+                data = _promised_bytes(self.layout, self.digest, self.part, record.manifest, b"")
+            except DamageError:
+                # What is on the disk may be newer than this record: look afresh, which also moves what is damaged.
+                record = lookup(self.layout, self.digest, self.part)
+                if record is None:
+                    break
+            else:
+                found, _ = hdf5.contents(data, wanted)
+                return {name: array for name, array in found.items() if not name.endswith(hdf5.TEXT_SUFFIX)}
+        raise CorruptResultError(
+            f"{self.path} was damaged or removed after it was looked up; run the same command again to compute it anew"
+        )
 
 
 def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:

@@ -233,3 +233,13 @@ def test_the_attempts_so_far_are_in_the_manifest(tmp_path):
 def test_a_bad_digest_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is not a digest"):
         Store(tmp_path).lookup("../../etc")
+
+
+def test_a_commit_over_a_damaged_result_replaces_it(tmp_path):
+    store = Store(tmp_path)
+    record = commit(store)
+    good = record.path.read_bytes()
+    record.path.write_bytes(b"damaged")
+    with pytest.warns(QuarantineWarning):
+        commit(store)
+    assert record.path.read_bytes() == good

@@ -276,3 +276,31 @@ def test_quarantine_on_request(store):
     with contextlib.suppress(ResultNotFoundError):
         store.read(DIGEST, "latents")
         pytest.fail("the part is still there")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": []},
+        {"files": None},
+        {"files": {"../result.h5": {"sha256": "0" * 64, "size": 1}}},
+        {"files": {"result.h5": []}},
+        {"files": {"result.h5": {"sha256": "0" * 64, "size": "1"}}},
+        {"files": {"result.h5": {"size": 10**6}}},
+        {"part": "latents"},
+        {"digest": "cd" * 32},
+        {"parent_sha256": "0" * 64},
+    ],
+)
+def test_a_commit_record_that_makes_no_sense_is_a_miss(store, changes):
+    forge(store, store.read(DIGEST).path.read_bytes(), **changes)
+    with pytest.warns(QuarantineWarning):
+        assert store.lookup(DIGEST) is None
+
+
+def test_a_commit_record_without_its_fields_is_a_miss(store):
+    record = store.read(DIGEST)
+    manifest = record.path.parent / "manifest.json"
+    manifest.write_bytes(encoding.signed({name: value for name, value in record.manifest.items() if name != "provenance"}, "manifest"))
+    with pytest.warns(QuarantineWarning, match="belongs to another result"):
+        assert store.lookup(DIGEST) is None

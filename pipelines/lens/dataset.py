@@ -1,0 +1,196 @@
+"""`Imaging`: one image of a lens, with its noise, point-spread function and mask. Reading files is in `loader`.
+
+An Imaging is checked when it is made: whatever a search could not use is a `DataError` before any sampling.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitcore.errors import DataError
+from pipelines.lens import loader
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+ABSURD_NOISE_RATIO = 1e4
+"""A pixel whose noise is this many times the median of all is masked: surveys mark bad pixels by 1e8 or 1e16."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Imaging:
+    """One image.
+
+    Parameters
+    ----------
+    data, noise : shape (n_y, n_x), row 0 at the bottom, any unit (both the same); noise is one standard deviation per pixel.
+    psf : shape (odd, odd); it is normalized to unit sum.
+    mask : True where a pixel is used. Pixels of absurd noise are taken out.
+    pixel_scale : arcsec per pixel.
+    name : of the dataset; not part of the identity.
+    redshift_lens, redshift_source, band, position_angle_of_y (degrees east of north of the +y axis), mask_radius, center : what is known.
+        ``center`` is the lens's position in arcsec, and ``mask_radius`` the radius in arcsec that is fitted, where a person gave them.
+
+    Raises
+    ------
+    DataError
+        for shapes that do not fit, NaN in used pixels, noise that is not positive, or a PSF of even size or without positive sum.
+    """
+
+    data: Array
+    noise: Array
+    psf: Array
+    pixel_scale: float
+    mask: Mask | None = None
+    name: str = "lens"
+    redshift_lens: float | None = None
+    redshift_source: float | None = None
+    band: str = ""
+    position_angle_of_y: float = 0.0
+    mask_radius: float | None = None
+    center: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        data, noise, psf = (np.array(part, dtype=np.float64) for part in (self.data, self.noise, self.psf))
+        mask = np.ones(data.shape, dtype=bool) if self.mask is None else np.array(self.mask, dtype=bool)
+        _check_shapes(self.name, data, noise, psf, mask)
+        _check_scale(self.name, self.pixel_scale)
+        noise, mask = _without_absurd_noise(data, noise, mask)
+        _check_values(self.name, data, noise, mask)
+        data = np.where(mask, data, 0.0)
+        for key, value in (("data", data), ("noise", noise), ("psf", psf / _psf_sum(self.name, psf)), ("mask", mask)):
+            value.setflags(write=False)
+            object.__setattr__(self, key, value)
+        object.__setattr__(self, "pixel_scale", float(self.pixel_scale))
+
+    @classmethod
+    def from_folder(cls, path: Path | str) -> Imaging:
+        """The dataset in a folder (image.fits, noise.fits, psf.fits, optional mask*.fits, info.yaml or info.json)."""
+        return cls(**loader.read_folder(Path(path)))
+
+    @classmethod
+    def from_fits(
+        cls, *, image: Path | str, noise: Path | str, psf: Path | str, extensions: Mapping[str, str | int] | None = None, **facts: Any
+    ) -> Imaging:
+        """The dataset in up to three FITS files; ``extensions`` names those of ``image``, ``noise`` and ``psf`` where it is not the first.
+
+        ``facts`` are the further fields of `Imaging`; ``pixel_scale`` is read from the header where it has a WCS.
+        """
+        return cls(**loader.read_fits({"image": Path(image), "noise": Path(noise), "psf": Path(psf)}, extensions or {}, facts))
+
+    @property
+    def used(self) -> Mask:
+        """True where a pixel is used, shape (n_y, n_x)."""
+        assert self.mask is not None
+        return self.mask
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_y, n_x)."""
+        return self.data.shape[0], self.data.shape[1]
+
+    @cached_property
+    def x(self) -> Array:
+        """Right coordinates of the pixel centers in arcsec, zero at the frame's center, shape (n_y, n_x)."""
+        n_y, n_x = self.shape
+        return np.tile((np.arange(n_x) - 0.5 * (n_x - 1)) * self.pixel_scale, (n_y, 1))
+
+    @cached_property
+    def y(self) -> Array:
+        """Up coordinates of the pixel centers in arcsec, zero at the frame's center, shape (n_y, n_x)."""
+        n_y, n_x = self.shape
+        return np.tile(((np.arange(n_y) - 0.5 * (n_y - 1)) * self.pixel_scale)[:, None], (1, n_x))
+
+    def apply_mask(self, mask: Mask) -> Imaging:
+        """The same image with only the pixels that were used and are True in ``mask``, shape (n_y, n_x)."""
+        mask = np.asarray(mask, dtype=bool)
+        if mask.shape != self.shape:
+            raise DataError(f"{self.name}: the mask has shape {mask.shape}, the image {self.shape}; they must be the same.")
+        return dataclasses.replace(self, mask=self.used & mask)
+
+    def apply_noise_scaling(self, mask: Mask) -> Imaging:
+        """The same image without the pixels that are True in ``mask``: they stay in the frame and count for nothing."""
+        return self.apply_mask(~np.asarray(mask, dtype=bool))
+
+    def crop(self, size: int) -> Imaging:
+        """The central ``size`` x ``size`` pixels; ``size`` is at most the image's and of the same parity, so that the center stays."""
+        n_y, n_x = self.shape
+        if not 0 < size <= min(n_y, n_x) or (n_y - size) % 2 or (n_x - size) % 2:
+            raise DataError(f"{self.name}: cannot crop {self.shape} to {size}; give at most {min(n_y, n_x)}, and the same parity.")
+        rows, columns = ((n - size) // 2 for n in (n_y, n_x))
+        window = (slice(rows, rows + size), slice(columns, columns + size))
+        return dataclasses.replace(self, data=self.data[window], noise=self.noise[window], mask=self.used[window])
+
+    def identity(self) -> dict[str, Any]:
+        """What can change a number: the arrays by content, the pixel scale, the mask's radius and center."""
+        return {
+            "data": self.data,
+            "noise": np.where(self.used, self.noise, 0.0),
+            "psf": self.psf,
+            "mask": self.mask,
+            "pixel_scale": self.pixel_scale,
+            "mask_radius": self.mask_radius,
+            "center": self.center,
+        }
+
+
+def _check_shapes(name: str, data: Array, noise: Array, psf: Array, mask: Mask) -> None:
+    if data.ndim != 2 or min(data.shape) < 3:
+        raise DataError(f"{name}: the image has shape {data.shape}; it must be two-dimensional with at least 3 x 3 pixels. Name the right extension.")
+    for label, part in (("noise map", noise), ("mask", mask)):
+        if part.shape != data.shape:
+            raise DataError(f"{name}: the {label} has shape {part.shape}, the image {data.shape}; they must be the same. Cut both from the same frame.")
+    if psf.ndim != 2 or psf.shape[0] % 2 == 0 or psf.shape[1] % 2 == 0:
+        raise DataError(
+            f"{name}: the PSF has shape {psf.shape}; both sizes must be odd, so that it has a central pixel. Resample it, or cut off one row or column "
+            "and center it."
+        )
+    if psf.shape[0] > data.shape[0] or psf.shape[1] > data.shape[1]:
+        raise DataError(f"{name}: the PSF has shape {psf.shape}, larger than the image {data.shape}. Cut it to the part that matters.")
+
+
+def _check_scale(name: str, scale: Any) -> None:
+    if not isinstance(scale, int | float) or isinstance(scale, bool) or not np.isfinite(scale) or not 0 < scale < 60:
+        raise DataError(f"{name}: the pixel scale is {scale!r}; it must be a number of arcsec between 0 and 60. Set pixel_scale in info.yaml.")
+
+
+def _without_absurd_noise(data: Array, noise: Array, mask: Mask) -> tuple[Array, Mask]:
+    """Noise and mask with the pixels of absurd or infinite noise, and NaN pixels under it, taken out."""
+    usable = mask & np.isfinite(noise) & (noise > 0)
+    if not usable.any():
+        return noise, mask
+    absurd = (noise > ABSURD_NOISE_RATIO * np.median(noise[usable])) | np.isposinf(noise)
+    return np.where(absurd, np.inf, noise), mask & ~absurd
+
+
+def _check_values(name: str, data: Array, noise: Array, mask: Mask) -> None:
+    if not mask.any():
+        raise DataError(f"{name}: no pixel is left to fit: all {mask.size} are masked or have absurd noise. Check the mask and the noise map.")
+    for label, bad, allowed in (
+        ("image", mask & ~np.isfinite(data), "finite"),
+        ("noise map", mask & ~((noise > 0) & np.isfinite(noise)), "positive and finite"),
+    ):
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            value = (data if label == "image" else noise)[row, column]
+            raise DataError(
+                f"{name}: the {label} has {int(bad.sum())} used pixels that are not {allowed}, the first at row {row}, column {column} (from 0): "
+                f"{value!r}. Mask them by a mask*.fits (nonzero = masked), or by a noise of 1e8."
+            )
+
+
+def _psf_sum(name: str, psf: Array) -> float:
+    bad = int((~np.isfinite(psf)).sum())
+    total = float(psf.sum())
+    if bad or not total > 0:
+        seen = f"{bad} pixels that are not finite" if bad else f"the sum {total!r}"
+        raise DataError(f"{name}: the PSF has {seen}; every pixel must be finite and the sum positive. Take another PSF; it is normalized here.")
+    return total

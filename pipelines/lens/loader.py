@@ -1,0 +1,236 @@
+"""Reading a dataset's files: FITS planes and the info file. What is read is checked for meaning by `dataset.Imaging`.
+
+Files come from strangers: headers are bounded before data are read, YAML is read by the safe loader without aliases or duplicate keys.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fitcore.errors import DataError
+
+NAMES = {"image": ("image.fits", "data.fits"), "noise": ("noise.fits", "noise_map.fits"), "psf": ("psf.fits",)}
+INFO_NAMES = ("info.yaml", "info.yml", "info.json")
+MOST_INFO_BYTES = 1_000_000
+MOST_PIXELS = 100_000_000
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+class Extensions(BaseModel):
+    """Names or numbers of the extensions of a multi-extension FITS file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    image: str | int
+    noise: str | int
+    psf: str | int
+
+
+class Info(BaseModel):
+    """The info file of a dataset. Every field is optional where the FITS headers say it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
+    pixel_scale: float | None = Field(default=None, gt=0, lt=60, description="arcsec")
+    redshift_lens: float | None = Field(default=None, ge=0, lt=20)
+    redshift_source: float | None = Field(default=None, ge=0, lt=20)
+    band: str = ""
+    magnitude_zero_point: float | None = None
+    mask_radius: float | None = Field(default=None, gt=0, description="arcsec")
+    mask_centre: tuple[float, float] | None = Field(default=None, strict=False, description="(y, x) of the lens in arcsec")
+    extensions: Extensions | None = None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe loader that refuses aliases and duplicate keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: aliases are not allowed; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} is there twice; keep one")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    twice = {key for key in keys if keys.count(key) > 1}
+    if twice:
+        raise ValueError(f"the keys {sorted(twice)} are there twice; keep one of each")
+    return dict(pairs)
+
+
+def read_info(folder: Path) -> Info:
+    """The info file of a folder; an empty Info where there is none.
+
+    Raises
+    ------
+    DataError
+        for a file that is too large or not readable, an unknown key (with the nearest known), or a value of the wrong kind.
+    """
+    path = next((folder / name for name in INFO_NAMES if (folder / name).is_file()), None)
+    if path is None:
+        return Info()
+    if path.stat().st_size > MOST_INFO_BYTES:
+        raise DataError(f"{path}: {path.stat().st_size} bytes; an info file has at most {MOST_INFO_BYTES}. Keep the few facts it is for.")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        content = json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
+    except (ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Write one 'key: value' a line; known keys are {list(Info.model_fields)}.") from error
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds {type(content).__name__}; it must hold keys and values. Known keys are {list(Info.model_fields)}.")
+    try:
+        return Info(**{str(key): value for key, value in content.items()})
+    except ValidationError as error:
+        raise DataError(f"{path}: {_reasons(error, text)}") from error
+
+
+def _reasons(error: ValidationError, text: str) -> str:
+    reasons = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        line = next((i for i, row in enumerate(text.splitlines(), 1) if str(item["loc"][0]) in row), None)
+        where = f" (line {line})" if line else ""
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, Info.model_fields, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            reasons.append(f"the key {key!r}{where} is not known; known are {list(Info.model_fields)}.{hint}")
+        else:
+            reasons.append(f"{key}{where} is {item['input']!r}: {item['msg']}.")
+    return " ".join(reasons)
+
+
+def read_plane(path: Path, extension: str | int | None, role: str) -> tuple[np.ndarray, fits.Header]:
+    """One two-dimensional plane of a FITS file as float64 in native byte order, and its header.
+
+    The size that the header declares is bounded before the data are touched.
+    """
+    if not path.is_file():
+        raise DataError(f"The {role} file {path} does not exist. Put it there, or name another.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)  # header cards of surveys are often not standard, and not used
+            with fits.open(path, memmap=False, lazy_load_hdus=True, ignore_missing_end=False) as hdus:
+                if extension is None:
+                    extension = next((i for i, hdu in enumerate(hdus) if hdu.header.get("NAXIS", 0) >= 2), 0)
+                if extension not in hdus:
+                    names = [hdu.name for hdu in hdus]
+                    raise DataError(f"{path} has no extension {extension!r} for the {role}; it has {names}. Name one in info.yaml under extensions.")
+                header = hdus[extension].header
+                sizes = [int(header.get(f"NAXIS{i}", 0)) for i in range(1, int(header.get("NAXIS", 0)) + 1)]
+                if len(sizes) < 2 or min(sizes) < 1 or np.prod(sizes, dtype=float) > MOST_PIXELS:
+                    raise DataError(
+                        f"{path}, extension {extension!r}, declares the size {sizes}; the {role} must be an image of at most {MOST_PIXELS} pixels."
+                    )
+                data = np.asarray(hdus[extension].data, dtype=np.float64)
+    except (OSError, VerifyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is not a FITS file that can be read: {error}. Write the {role} anew, as a plain FITS image.") from error
+    return np.squeeze(data), header
+
+
+def wcs_facts(header: fits.Header) -> dict[str, float]:
+    """Pixel scale in arcsec and the position angle of +y (degrees east of north) from a celestial WCS; empty without one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            wcs = WCS(header).celestial
+            if not wcs.has_celestial:
+                return {}
+            scales = proj_plane_pixel_scales(wcs) * 3600.0
+            matrix = wcs.pixel_scale_matrix
+    except (ValueError, AstropyWarning, KeyError, IndexError):
+        return {}
+    if not np.all(np.isfinite(scales)) or abs(scales[0] / scales[1] - 1.0) > 1e-3 or scales[0] < 1e-4:
+        return {}
+    return {"pixel_scale": float(np.round(np.mean(scales), 9)), "position_angle_of_y": float(np.degrees(np.arctan2(matrix[0, 1], matrix[1, 1])))}
+
+
+def read_fits(files: Mapping[str, Path], extensions: Mapping[str, str | int], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of an Imaging from the files of its three planes."""
+    planes = {role: read_plane(path, extensions.get(role), role) for role, path in files.items()}
+    found = {**wcs_facts(planes["image"][1]), **{key: value for key, value in facts.items() if value is not None}}
+    if "pixel_scale" not in found:
+        raise DataError(
+            f"No pixel scale for {files['image']}: its header has no celestial WCS. Add 'pixel_scale: 0.05' (arcsec per pixel) to info.yaml beside it."
+        )
+    return {"data": planes["image"][0], "noise": planes["noise"][0], "psf": planes["psf"][0], **found}
+
+
+def read_folder(folder: Path) -> dict[str, Any]:
+    """Fields of an Imaging from a dataset folder."""
+    if not folder.is_dir():
+        raise DataError(f"The dataset {folder} is not a folder. Give a folder with image.fits, noise.fits, psf.fits and info.yaml.")
+    info = read_info(folder)
+    name = info.name or re.sub(r"[^A-Za-z0-9._+-]", "_", folder.resolve().name).lstrip("._+-")[:64]
+    if not NAME.fullmatch(name):
+        raise DataError(f"{folder} gives the name {name!r}; a name starts with a letter or digit. Set name in info.yaml.")
+    facts = {
+        "name": name,
+        "pixel_scale": info.pixel_scale,
+        "redshift_lens": info.redshift_lens,
+        "redshift_source": info.redshift_source,
+        "band": info.band,
+        "mask_radius": info.mask_radius,
+        "center": None if info.mask_centre is None else (info.mask_centre[1], info.mask_centre[0]),
+    }
+    files, extensions = _files(folder, info)
+    fields = read_fits(files, extensions, facts)
+    for path in sorted(folder.glob("mask*.fits")):
+        plane, _ = read_plane(path, None, "mask")
+        if plane.shape != fields["data"].shape:
+            raise DataError(f"{path} has shape {plane.shape}, the image {fields['data'].shape}; they must be the same.")
+        fields["mask"] = fields.get("mask", True) & ~(np.nan_to_num(plane, nan=1.0) != 0)
+    return fields
+
+
+def _files(folder: Path, info: Info) -> tuple[dict[str, Path], dict[str, str | int]]:
+    found = {role: next((folder / name for name in names if (folder / name).is_file()), None) for role, names in NAMES.items()}
+    files = {role: path for role, path in found.items() if path is not None}
+    if len(files) == len(NAMES):
+        return files, {} if info.extensions is None else info.extensions.model_dump()
+    others = sorted(path for path in folder.glob("*.fits") if not path.name.startswith("mask"))
+    if not files and len(others) == 1:
+        return {role: others[0] for role in NAMES}, _extensions(others[0], info)
+    missing = [" or ".join(NAMES[role]) for role in NAMES if role not in files]
+    raise DataError(
+        f"{folder} has no {', no '.join(missing)}; it has {sorted(p.name for p in folder.iterdir())}. Add what is missing, or give one multi-extension "
+        "FITS file and name its extensions in info.yaml."
+    )
+
+
+def _extensions(path: Path, info: Info) -> dict[str, str | int]:
+    if info.extensions is not None:
+        return info.extensions.model_dump()
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            names = [hdu.name for hdu in hdus]
+    except OSError as error:
+        raise DataError(f"{path} is not a FITS file that can be read: {error}. Write it anew.") from error
+    raise DataError(
+        f"{path} has the extensions {names}, and no info file says which to take. Add to info.yaml: "
+        "extensions: {image: NAME, noise: NAME, psf: NAME}."
+    )
