@@ -22,7 +22,7 @@ MAY_WRITE = (
 MAY_READ_ENVIRONMENT = ("flows/settings.py",)
 MAY_JIT = ("fitcore/evaluation.py",)
 MAY_IMPORT_PREFECT = ("flows/",)
-WRITERS = {"write_text", "write_bytes", "mkdir", "unlink", "rename", "replace_file", "makedirs", "savez", "save", "writeto", "mkdtemp"}
+WRITERS = {"write_text", "write_bytes", "mkdir", "unlink", "rename", "replace_file", "makedirs", "savez", "writeto", "mkdtemp"}
 
 
 def name_of(path: Path) -> str:

@@ -19,6 +19,7 @@ from fitcore.search.gaussians import Components, fit_gaussians, maximization, mo
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import LOW_DIMENSION, Mixture
 from fitcore.search.pareto import effective_sample_size, grade, pareto_k, temper
+from fitcore.search.streams import stream
 
 ROUNDS = 20
 DRAWS_PER_DIMENSION = 40
@@ -28,26 +29,12 @@ EFFICIENCY_LEAST = 0.05
 K_ENOUGH = 0.7
 TEMPERED_SIZE = 8  # effective points per dimension that a fit needs
 SMALLEST_SHARE = 0.005
+REFIT_EXPONENT = 0.3  # before that a single step does as well
+GROWTH, LARGEST_GROWTH = 1.4, 4.0
 
 
 @dataclass(kw_only=True)
-class Adapted:
-    """What the adaptation found: the best mixture, and how it went."""
-
-    mixture: Mixture
-    efficiency: float
-    k: float
-    is_converged: bool
-    n_rounds: int
-    first_efficiency: float
-    first_k: float
-    shift: float
-    narrowest: float
-    widest: float
-
-
-@dataclass(kw_only=True)
-class _Rounds:
+class Rounds:
     """All draws so far, and the log densities there of all mixtures they came from."""
 
     mixtures: list[Mixture] = field(default_factory=list)
@@ -69,6 +56,23 @@ class _Rounds:
         denominator = np.logaddexp.reduce(np.array(self.densities) + np.log(sizes / sizes.sum())[:, None], axis=0)
         log_target = np.concatenate(self.log_target)
         return np.concatenate(self.z), log_target, log_target - denominator
+
+
+@dataclass(kw_only=True)
+class Adapted:
+    """What the adaptation found: the best mixture, all draws so far, and how it went."""
+
+    mixture: Mixture
+    rounds: Rounds
+    efficiency: float
+    k: float
+    is_converged: bool
+    n_rounds: int
+    first_efficiency: float
+    first_k: float
+    shift: float
+    narrowest: float
+    widest: float
 
 
 def log_prior(z: Array) -> Array:
@@ -117,64 +121,74 @@ def _refitted(z: Array, weight: Array, rng: np.random.Generator) -> Components:
     return replace(found, covariance=found.covariance * (1.0 + d / size)[:, None, None])
 
 
-def _candidates(mixture: Mixture, z: Array, weight: Array, rng: np.random.Generator, scales: tuple[float, ...]) -> list[Mixture]:
-    fits = [(_one_step(mixture, z, weight), mixture.bending), (_refitted(z, weight, rng), Bending.none(z.shape[1]))]
-    bending = fit_bending(z, weight)
-    if len(bending):
-        fits.append((_refitted(bending.straighten(z), weight, rng), bending))
+def _candidates(mixture: Mixture, z: Array, weight: Array, beta: float, rng: np.random.Generator) -> list[Mixture]:
+    fits = [(_one_step(mixture, z, weight), mixture.bending)]
+    scales = (1.1, 1.2) if beta == 1.0 else (1.3,)
+    if beta >= REFIT_EXPONENT:
+        fits.append((_refitted(z, weight, rng), Bending.none(z.shape[1])))
+        bending = fit_bending(z, weight)
+        if len(bending):
+            fits.append((_refitted(bending.straighten(z), weight, rng), bending))
     return [Mixture.of(fit, bending=bent, core_scale=scale) for fit, bent in fits for scale in scales]
 
 
-def _updated(mixture: Mixture, rounds: _Rounds, rng: np.random.Generator) -> Mixture:
-    """The next mixture: of several candidates the one with the best expected efficiency."""
+def _updated(mixture: Mixture, rounds: Rounds, rng: np.random.Generator) -> tuple[Mixture, float]:
+    """The next mixture, of several candidates the one with the best expected efficiency, and the exponent of the tempering."""
     z, log_target, log_weight = rounds.weighted()
     d = z.shape[1]
     if effective_sample_size(log_weight) == 0.0:
-        return mixture  # nothing allowed was hit yet; the prior and the wide component keep looking
+        return mixture, 0.0  # nothing allowed was hit yet; the prior and the wide component keep looking
     beta = temper(log_weight, TEMPERED_SIZE * d)
     weight = weights_from(beta * log_weight)
     tempered = beta * log_weight
     log_target = log_target - log_weight + tempered
-    candidates = _candidates(mixture, z, weight, rng, (1.1, 1.2) if beta == 1.0 else (1.3,))
-    return max(candidates, key=lambda q: expected_efficiency(q, z, log_target, tempered))
+    candidates = _candidates(mixture, z, weight, beta, rng)
+    return max(candidates, key=lambda q: expected_efficiency(q, z, log_target, tempered)), beta
 
 
-def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_rounds: int = ROUNDS) -> Adapted:
+def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_rounds: int = ROUNDS, earlier: Adapted | None = None) -> Adapted:
     """Adapt a mixture to the posterior; see the module.
 
     Parameters
     ----------
     journal : evaluates, counts, saves.
-    start : where to begin.
+    start : where to begin; shift and widths are reported relative to it.
     rng : stream of the draws and fits.
     n_rounds : cap on the number of rounds; reaching it means "not converged".
+    earlier : an adaptation to go on from, whose draws are used again.
     """
-    d = start.n_dim
-    per_round = journal.rounded(DRAWS_PER_DIMENSION * d)
-    rounds, mixture, history = _Rounds(), start, []
+    per_round = DRAWS_PER_DIMENSION * start.n_dim
+    rounds = Rounds() if earlier is None else earlier.rounds
+    mixture, growth, n_full = (start, 1.0, 0) if earlier is None else (_updated(earlier.mixture, rounds, rng)[0], LARGEST_GROWTH, 2)
     best: tuple[float, float, Mixture] = (-1.0, np.inf, start)
+    history: list[tuple[float, float]] = []
     is_converged = False
     for _ in range(n_rounds):
-        z, _, log_target, log_weight = _evaluated(journal, mixture, per_round, rng)
+        z, _, log_target, log_weight = _evaluated(journal, mixture, journal.rounded(growth * per_round), rng)
         rounds.add(mixture, z, log_target)
-        efficiency, k = effective_sample_size(log_weight) / len(z), pareto_k(log_weight)
-        history.append((efficiency, k))
-        if efficiency > best[0]:
-            best = (efficiency, k, mixture)
+        history.append((effective_sample_size(log_weight) / len(z), pareto_k(log_weight)))
+        if history[-1][0] > best[0]:
+            best = (*history[-1], mixture)
         is_converged = _is_enough(history)
         if is_converged:
             break
-        mixture = _updated(mixture, rounds, rng)
+        mixture, beta = _updated(mixture, rounds, rng)
+        n_full += beta == 1.0
+        if n_full > 1:
+            # Found, but not fitted well enough: what is missing now is points to fit more shape to.
+            growth = min(GROWTH * growth, LARGEST_GROWTH)
     z, _, log_weight = rounds.weighted()
     shift, low, high = _movement(start, z, log_weight)
+    first = history[0] if earlier is None else (earlier.first_efficiency, earlier.first_k)
     return Adapted(
         mixture=best[2],
+        rounds=rounds,
         efficiency=best[0],
         k=best[1],
         is_converged=is_converged,
-        n_rounds=len(history),
-        first_efficiency=history[0][0],
-        first_k=history[0][1],
+        n_rounds=len(history) + (0 if earlier is None else earlier.n_rounds),
+        first_efficiency=first[0],
+        first_k=first[1],
         shift=shift,
         narrowest=low,
         widest=high,
@@ -201,7 +215,7 @@ def _movement(start: Mixture, z: Array, log_weight: Array) -> tuple[float, float
     return float(np.max(np.abs(shift))), float(widths[0]), float(widths[-1])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Frozen:
     """Draws of the frozen mixture: everything published is made of these."""
 
@@ -214,6 +228,7 @@ class Frozen:
     k: float
     grade: str
     n_eff: float
+    n_attempts: int = 1
 
 
 LEAST_DRAWS = 1000
@@ -265,3 +280,36 @@ def _summary(z: Array, log_likelihood: Array, log_weight: Array, adapted: Adapte
         grade=letter,
         n_eff=size,
     )
+
+
+ATTEMPTS = 2
+PROMISING_EFFICIENCY = 0.1
+ROUNDS_AGAIN = 4
+
+
+def adapt_and_freeze(
+    journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int = ROUNDS
+) -> tuple[Adapted, Frozen, int]:
+    """Adapt, freeze, sample, grade: the adaptation, the frozen sample, and how many calls steered only.
+
+    A first frozen sample that misses its grade narrowly is used to adapt further, and a second is drawn, anew and from scratch. Not more
+    often: each attempt is another chance of a good grade by luck.
+
+    Parameters
+    ----------
+    seed, name : name the random streams.
+    """
+    phase, first_call = journal.phase, journal.n_values
+    adapted: Adapted | None = None
+    for attempt in range(ATTEMPTS):
+        journal.phase = "adaptation"
+        rng = stream(seed, f"{name}.adaptation.{attempt}")
+        adapted = adapt(journal, start, rng, n_rounds=n_rounds if adapted is None else ROUNDS_AGAIN, earlier=adapted)
+        before = journal.n_values
+        journal.phase = "frozen draws"
+        frozen = sample_frozen(journal, adapted, stream(seed, f"{name}.frozen.{attempt}"), n_eff=n_eff)
+        if frozen.grade != "F" or frozen.efficiency < PROMISING_EFFICIENCY or attempt == ATTEMPTS - 1:
+            break
+        adapted.rounds.add(adapted.mixture, frozen.z, frozen.log_likelihood + log_prior(frozen.z))
+    journal.phase = phase
+    return adapted, replace(frozen, n_attempts=attempt + 1), before - first_call

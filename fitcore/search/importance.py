@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fitcore.errors import SpecError
-from fitcore.search.adaptation import ROUNDS, adapt, sample_frozen
+from fitcore.search.adaptation import ROUNDS, adapt_and_freeze
 from fitcore.search.base import Checkpoint, Problem, Progress, Search, SearchOutcome
 from fitcore.search.journal import Ledger
 from fitcore.search.mixture import Mixture
@@ -88,11 +88,9 @@ class Importance(Search):
             start, n_new = scouted.mixture, scouted.n_new
             if n_new:
                 ledger.tell("scout", f"{n_new} new mode{'s' if n_new > 1 else ''} outside the proposal")
-        journal.phase = "adaptation"
-        adapted = adapt(journal, start, stream(seed, "importance.adaptation"), n_rounds=self.n_rounds)
-        n_adapt = journal.n_values
-        journal.phase = "frozen draws"
-        frozen = sample_frozen(journal, adapted, stream(seed, "importance.frozen"), n_eff=self.n_eff)
+        adapted, frozen, n_adapt = adapt_and_freeze(
+            journal, start, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds
+        )
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
         scouting = {"n_gradients": journal.n_gradients, "n_new_modes": n_new, "was_scouted": journal.n_gradients > 0}
         if frozen.grade == "F":

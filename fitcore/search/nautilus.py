@@ -17,13 +17,13 @@ from scipy.special import ndtri
 
 from fitcore.errors import SpecError
 from fitcore.search.adapter import check_version, evidence_error, fast_parts, new_sampler
-from fitcore.search.adaptation import adapt, sample_frozen
+from fitcore.search.adaptation import adapt_and_freeze
 from fitcore.search.base import Array, Checkpoint, Problem, Progress, Search, SearchOutcome
 from fitcore.search.journal import LARGEST_U, SMALLEST_U, Ledger, checked
 from fitcore.search.mixture import Mixture
 from fitcore.search.outcome import frozen_outcome, importance_diagnostics, outcome_of
 from fitcore.search.settings import check_choice, check_integer, check_number
-from fitcore.search.streams import single_threaded, stream, sub_seed
+from fitcore.search.streams import single_threaded, sub_seed
 
 FALLBACK_N_SHELL = 300
 FINISH = "finish"
@@ -180,13 +180,9 @@ class _Run:
         """An outcome of grade A or B; or None, and the diagnostics of the attempt."""
         ledger = self.ledger
         journal = ledger.journal(FINISH, self.problem)
-        journal.phase = "adaptation"
         start = self._start(journal.notes)
         self.n_explore = int(journal.notes["n_explore"])
-        adapted = adapt(journal, start, stream(self.seed, "finish.adaptation"))
-        n_adapt = journal.n_values
-        journal.phase = "frozen draws"
-        frozen = sample_frozen(journal, adapted, stream(self.seed, "finish.frozen"), n_eff=self.settings.n_eff)
+        adapted, frozen, n_adapt = adapt_and_freeze(journal, start, seed=self.seed, name=FINISH, n_eff=self.settings.n_eff)
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
         if frozen.grade == "F":
             return None, importance_diagnostics(adapted, frozen, n_adapt=n_adapt, prefix="importance_")
@@ -199,7 +195,11 @@ class _Run:
         return frozen_outcome(frozen, adapted, n_calls=ledger.n_calls, diagnostics=diagnostics), {}
 
     def finish_by_nautilus(self, attempt: dict[str, Any]) -> SearchOutcome:
-        """The sampling phase with the exploration discarded; ``attempt`` holds the diagnostics of a failed finish by importance."""
+        """The sampling phase with the exploration discarded; ``attempt`` holds the diagnostics of a failed finish by importance.
+
+        A posterior on which the importance sample failed is difficult for nautilus too: on a strong 12-d banana its evidence was off by up
+        to three times the error, so grade B, error doubled.
+        """
         sampler, settings, ledger = self.sampler, self.settings, self.ledger
         if attempt:
             settings = replace(settings, n_shell=max(settings.n_shell, FALLBACK_N_SHELL))
@@ -207,7 +207,6 @@ class _Run:
             ledger.tell("fallback", "the importance sample is graded F: nautilus's own sampling phase takes over")
         if not sampler.discard_exploration:
             sampler.discard_exploration = True
-            sampler._discard_exploration = True
         n_shell, n_eff = settings.n_shell, settings.n_eff
         self._advance(
             lambda: bool(np.all(sampler.shell_n >= n_shell) and sampler.n_eff >= n_eff),
@@ -222,13 +221,13 @@ class _Run:
             log_likelihood=log_likelihood,
             log_weight=log_weight,
             log_evidence=float(sampler.log_z),
-            log_evidence_error=evidence_error(sampler),
+            log_evidence_error=evidence_error(sampler) * (2.0 if attempt else 1.0),
             n_calls=ledger.n_calls,
             diagnostics={
                 **attempt,
                 "finish": "nautilus",
                 "is_fallback": bool(attempt),
-                "grade": "A",
+                "grade": "B" if attempt else "A",
                 "n_explore": self.n_explore,
                 "n_eff": float(sampler.n_eff),
                 "n_shells": len(sampler.bounds),

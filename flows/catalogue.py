@@ -1,0 +1,59 @@
+"""The catalogue of pipelines: found by short name among the installed entry points, never by a path in a file.
+
+This is where Prefect's side and a science's side meet; `Entry` is all that the flows know of a pipeline.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from fitcore import ConfigError, Pipeline, Result, StageOutcome
+
+GROUP = "fitcore.pipelines"
+
+
+class Entry(Protocol):
+    """A pipeline as the flows see it."""
+
+    name: str
+    stage_names: tuple[str, ...]
+    latent_stage: str
+
+    def load(self, path: Path) -> Any:
+        """The dataset in a folder; it has a ``name``. DataError for bad input, before any sampling."""
+        ...
+
+    def build(self, settings: Mapping[str, Mapping[str, Any]]) -> Pipeline:
+        """The chain, with the settings of some stages' searches replaced."""
+        ...
+
+    def describe(self, dataset: Any, results: Mapping[str, Result]) -> dict[str, Any]:
+        """``verdict``, ``reasons``, ``parameters`` and ``latents`` (each: median, lower, upper at 1 sigma) of a finished chain."""
+        ...
+
+    def report(self, dataset: Any, results: Mapping[str, Result], outcomes: Sequence[StageOutcome], target: Path) -> None:
+        """Write one self-contained HTML file."""
+        ...
+
+    def simulate(self, target: Path, seed: int) -> Path:
+        """Write a dataset with its truth beside it."""
+        ...
+
+
+def names() -> list[str]:
+    """Short names of the installed pipelines."""
+    return sorted(point.name for point in entry_points(group=GROUP))
+
+
+def find(name: str) -> Entry:
+    """The pipeline of that short name; ConfigError with the nearest name where there is none."""
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            return point.load()
+    near = difflib.get_close_matches(name, names(), 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"There is no pipeline {name!r}; installed are {names()}.{hint}")

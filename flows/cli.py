@@ -1,0 +1,184 @@
+"""The command line ``fitcore``. Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fitcore import FitcoreError, Store
+from flows import catalogue, doctor, settings
+from flows.console import Display, json_line, quantity, rows_table
+from flows.launch import WRONG_INPUT, run_datasets
+from flows.records import row_of
+from flows.server import ServerError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Fit models to data by chains of searches.")
+
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of the results [default: $FITCORE_STORE or ./results].")]
+PipelineOption = Annotated[str, typer.Option("--pipeline", help="Short name of an installed pipeline.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")]
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn fitcore's errors into one message and exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (FitcoreError, ServerError) as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(WRONG_INPUT) from error
+
+    return wrapped
+
+
+def opened(store: Path | None) -> Store:
+    """The store of an option."""
+    return Store(store if store is not None else settings.read().store)
+
+
+def output() -> Console:
+    """Standard output for tables: as wide as they need when it is not a terminal."""
+    console = Console(highlight=False, no_color=settings.read().no_color, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 400
+    return console
+
+
+@app.command(epilog="Example: fitcore run lenses/J0252+0039 --store results")
+@guarded
+def run(
+    datasets: Annotated[list[Path], typer.Argument(help="Dataset folders.")],
+    pipeline: PipelineOption = "lens",
+    store: StoreOption = None,
+    seed: SeedOption = 0,
+    override: Annotated[list[str] | None, typer.Option("--set", help="Replace a search setting: stage.field=value.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Run the chain on each dataset. Run again, it answers from the store; after a kill, it goes on."""
+    display = Display(quiet=quiet, no_color=settings.read().no_color)
+    code, rows = run_datasets(
+        datasets,
+        pipeline_name=pipeline,
+        store=opened(store),
+        seed=seed,
+        overrides=override or [],
+        settings=settings.read(),
+        display=display,
+    )
+    if json:
+        for row in rows:
+            typer.echo(json_line(row))
+    else:
+        output().print(rows_table(rows))
+    raise typer.Exit(code)
+
+
+@app.command(epilog="Example: fitcore table --store results --format csv")
+@guarded
+def table(store: StoreOption = None, form: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text") -> None:
+    """All finished chains of a store."""
+    rows = [row_of(item) for item in opened(store).runs()]
+    if form == "json":
+        for row in rows:
+            typer.echo(json_line(row))
+    elif form == "csv":
+        _write_csv(rows)
+    elif form == "text":
+        output().print(rows_table(rows))
+    else:
+        raise typer.BadParameter(f"{form!r} is not a format; text, csv and json are", param_hint="--format")
+
+
+def _write_csv(rows: list[dict[str, Any]]) -> None:
+    values = [{**row["parameters"], **row["latents"]} for row in rows]
+    paths = list(dict.fromkeys(path for value in values for path in value))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    titles = [f"{path}{end}" for path in paths for end in ("", "_lower", "_upper")]
+    writer.writerow(["name", "pipeline", "verdict", "log_evidence", "n_calls", "seconds", *titles])
+    for row, value in zip(rows, values, strict=True):
+        stages = row["stages"]
+        numbers = [value[path][key] if path in value else "" for path in paths for key in ("median", "lower", "upper")]
+        totals = [stages[-1]["log_evidence"], sum(s["n_calls"] for s in stages), sum(s["seconds"] for s in stages)]
+        writer.writerow([row["name"], row["pipeline"], row["verdict"], *totals, *numbers])
+
+
+@app.command(epilog="Example: fitcore show J0252+0039 --store results --stage power_law")
+@guarded
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a dataset.")],
+    store: StoreOption = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="One stage, with its model and search diagnostics.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
+) -> None:
+    """One chain in full, or one of its stages."""
+    kept = opened(store)
+    item = kept.run(name)
+    row = row_of(item)
+    if stage is not None:
+        names = [entry["name"] for entry in row["stages"]]
+        if stage not in names:
+            raise typer.BadParameter(f"{name} has no stage {stage!r}; it has {names}", param_hint="--stage")
+        record = kept.read(item["stages"][stage])
+        row = {"name": name, "stage": stage, "digest": record.digest, **record.attributes["summary"], "provenance": dict(record.provenance)}
+    if json or stage is not None:
+        typer.echo(json_line(row))
+        return
+    console = output()
+    console.print(rows_table([row]))
+    for title in ("parameters", "latents"):
+        console.print(f"\n{title}", style="bold")
+        for path, value in row[title].items():
+            console.print(f"  {path:<32} {quantity(value)}")
+    if row["reasons"]:
+        console.print("\n" + "\n".join(row["reasons"]), markup=False)
+
+
+@app.command(epilog="Example: fitcore simulate example/lens --seed 1")
+@guarded
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")], seed: SeedOption = 0, pipeline: PipelineOption = "lens"
+) -> None:
+    """Write a simulated dataset with its truth beside it."""
+    typer.echo(str(catalogue.find(pipeline).simulate(folder, seed)))
+
+
+@app.command(epilog="Example: fitcore verify --store results")
+@guarded
+def verify(store: StoreOption = None) -> None:
+    """Check every file of a store; exit code 1 when anything is damaged."""
+    kept = opened(store)
+    findings = kept.verify()
+    for finding in findings:
+        typer.echo(str(finding))
+    damaged = [finding for finding in findings if finding.is_damage]
+    typer.echo(f"{kept.path}: {len(kept.table())} results, {len(damaged)} damaged, {len(findings) - len(damaged)} other findings")
+    raise typer.Exit(1 if damaged else 0)
+
+
+@app.command(name="doctor", epilog="Example: fitcore doctor")
+@guarded
+def check_installation(store: StoreOption = None) -> None:
+    """Check the installation, the device, the store and the server; each finding with its remedy."""
+    findings = doctor.examine(settings.read(), store if store is not None else settings.read().store)
+    for finding in findings:
+        typer.echo(finding.text())
+    raise typer.Exit(1 if any(not finding.is_good for finding in findings) else 0)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

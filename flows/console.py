@@ -1,0 +1,132 @@
+"""What the user sees: progress on standard error, rows and tables on standard output. No decisions here."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def clean(value: Any) -> Any:
+    """The value with NaN and infinities as None, since JSON has none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """One row as one line of JSON."""
+    return json.dumps(clean(row), allow_nan=False)
+
+
+def quantity(value: Mapping[str, float]) -> str:
+    """Median and 1 sigma errors, with two digits of the error."""
+    median, lower, upper = (value[key] for key in ("median", "lower", "upper"))
+    error = 0.5 * (upper - lower)
+    if not (math.isfinite(error) and error > 0):
+        return f"{median:.6g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{median:.{digits}f} +{upper - median:.{digits}f} -{median - lower:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds below two minutes, then minutes and seconds."""
+    if not math.isfinite(seconds):
+        return ""
+    return f"{seconds:.1f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The rows of some chains as a table."""
+    headline = next((next(iter(row["latents"])) for row in rows if row["latents"]), "latent")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "status", "verdict", headline, "log-evidence", "calls", "time", "report"):
+        table.add_column(title, no_wrap=title == "report", overflow="fold")
+    for row in rows:
+        stages = row["stages"]
+        latent = next(iter(row["latents"].values()), None)
+        last = stages[-1] if stages else None
+        cached = bool(stages) and all(stage["cached"] for stage in stages)
+        table.add_row(
+            row["name"],
+            row["status"] + (" (cached)" if cached else ""),
+            row["verdict"],
+            quantity(latent) if latent else row.get("error", ""),
+            f"{last['log_evidence']:.2f} ± {last['log_evidence_error']:.2f}" if last else "",
+            str(sum(stage["n_calls"] for stage in stages)) if stages else "",
+            duration(sum(stage["seconds"] for stage in stages)) if stages else "",
+            row.get("report", ""),
+        )
+    return table
+
+
+class Display:
+    """Progress of a run on standard error: one live line on a terminal, a line now and then elsewhere, nothing when quiet."""
+
+    def __init__(self, *, quiet: bool, no_color: bool) -> None:
+        self.console = Console(stderr=True, no_color=no_color, highlight=False, soft_wrap=True)
+        self.quiet = quiet
+        self.name = ""
+        self._status: Status | None = None
+        self._started = self._phase_started = self._last = time.monotonic()
+        self._phase = ""
+        self._first_calls = 0
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal and not self.quiet:
+            self._status = self.console.status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def say(self, text: str) -> None:
+        """One sentence for the user, also when quiet: something happened that matters."""
+        self.console.print(text, markup=False)
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Show one event of the flow process."""
+        kind = event.get("event")
+        if kind == "dataset":
+            self.name, self._phase = event["name"], ""
+        elif kind == "progress":
+            self._progress(event)
+        elif kind == "warning":
+            self.say(f"{event['kind']}: {event['text']}")
+        elif kind == "outcome" and not self.quiet:
+            how = "found in the store" if event["cached"] else f"done: {event['n_calls']} calls, {duration(event['seconds'])}"
+            self.say(f"{self.name}: {event['name']} {how}, log-evidence {event['log_evidence']:.2f}, grade {event['grade'] or '-'}")
+        elif kind in ("ended", "fatal") and "error" in event:
+            self.say(f"{event.get('name', 'run')}: {event.get('status', 'failed')}: {event['error']}")
+
+    def _progress(self, event: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        key = f"{event['stage']} {event['phase']}"
+        changed = key != self._phase
+        if changed:
+            self._phase, self._phase_started, self._first_calls = key, now, event["n_calls"]
+        calls = event["n_calls"]
+        elapsed = now - self._phase_started
+        rate = f", {(calls - self._first_calls) / elapsed:.0f}/s" if calls > self._first_calls and elapsed > 1 else ""
+        evidence = "" if event["log_evidence"] is None else f", log-evidence {event['log_evidence']:.2f}"
+        note = f", {event['text']}" if event["text"] else ""
+        text = f"{self.name}: {key}, {calls} calls{rate}{evidence}, {duration(now - self._started)}{note}"
+        if self._status is not None:
+            self._status.update(text)
+        elif not self.quiet and (changed or now - self._last > SECONDS_BETWEEN_LINES):
+            self._last = now
+            self.say(text)

@@ -1,0 +1,173 @@
+"""`fitcore run`: what is in the store is answered at once; the rest goes to the flow process. No Prefect here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fitcore import ConfigError, FitcoreError, Pipeline, Store, stored_results
+from fitcore.chain import outcome_of
+from flows.catalogue import Entry, find
+from flows.console import Display
+from flows.records import row_of, unfinished_row
+from flows.settings import Settings
+from flows.supervisor import supervise
+
+DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED, INTERRUPTED_TWICE = 0, 1, 2, 75, 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One dataset that can be read, and where its report goes."""
+
+    path: Path
+    dataset: Any
+    report: Path
+
+
+def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, Any]]:
+    """``stage.field=value`` items as a nested dict; the values are YAML scalars.
+
+    Raises
+    ------
+    ConfigError
+        for another form, an unknown stage, or a value that is not a number, string or boolean.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        stage, dot, field = key.strip().partition(".")
+        if not (equals and dot and stage and field):
+            raise ConfigError(f"--set {item!r} is not of the form stage.field=value, such as {entry.stage_names[-1]}.n_eff=1000.")
+        if stage not in entry.stage_names:
+            near = difflib.get_close_matches(stage, entry.stage_names, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"--set {item!r}: pipeline {entry.name!r} has no stage {stage!r}; it has {list(entry.stage_names)}.{hint}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {item!r}: the value cannot be read: {error}. Give a number, a word, true or false.") from error
+        if not isinstance(value, int | float | str | bool):
+            raise ConfigError(f"--set {item!r}: the value is {value!r}; it must be a number, a word, true or false.")
+        settings.setdefault(stage, {})[field] = value
+    return settings
+
+
+def stored_row(plan: Plan, entry: Entry, pipeline: Pipeline, store: Store, seed: int) -> dict[str, Any] | None:
+    """The row of a chain that is in the store whole, with its latent variables and its report; None where anything is missing."""
+    results = stored_results(pipeline, plan.dataset, store, seed=seed)
+    if len(results) < len(pipeline.stages) or not plan.report.is_file():
+        return None
+    if store.lookup(results[entry.latent_stage].digest, "latents") is None:
+        return None
+    digests = {name: result.digest for name, result in results.items()}
+    known = [run for run in store.runs() if run["name"] == plan.dataset.name and run["pipeline"] == entry.name]
+    if not known or dict(known[0]["stages"]) != digests or known[0]["extra"]["seed"] != seed:
+        return None
+    row = row_of(known[0])
+    row["stages"] = [outcome_of(name, result, store).to_dict() for name, result in results.items()]
+    row["report"] = str(plan.report)
+    return row
+
+
+def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
+    """The datasets that can be read, and the rows of those that cannot, by path.
+
+    Raises
+    ------
+    FitcoreError
+        when none can be read, or two have the same name.
+    """
+    plans: list[Plan] = []
+    bad: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        try:
+            dataset = entry.load(path)
+        except FitcoreError as error:
+            if len(paths) == 1:
+                raise
+            display.say(f"{path}: {error}")
+            bad[str(path)] = unfinished_row(path.name, entry.name, "failed", str(error))
+            continue
+        twin = next((plan for plan in plans if plan.dataset.name == dataset.name), None)
+        if twin is not None:
+            raise ConfigError(
+                f"{twin.path} and {path} both have the name {dataset.name!r}; results are listed by name. "
+                "Set another name in one's info.yaml."
+            )
+        plans.append(Plan(path=path, dataset=dataset, report=store.path / "reports" / f"{dataset.name}.html"))
+    if not plans:
+        raise ConfigError(f"None of the {len(paths)} datasets can be read; the reasons are above.")
+    return plans, bad
+
+
+def run_datasets(
+    paths: Sequence[Path],
+    *,
+    pipeline_name: str,
+    store: Store,
+    seed: int,
+    overrides: Sequence[str],
+    settings: Settings,
+    display: Display,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Run the chain on each dataset; exit code and rows in the order of ``paths``."""
+    entry = find(pipeline_name)
+    replaced = parse_settings(overrides, entry)
+    pipeline = entry.build(replaced)
+    plans, rows = load_all(paths, entry, store, display)
+    waiting: list[Plan] = []
+    for plan in plans:
+        row = stored_row(plan, entry, pipeline, store, seed)
+        if row is None:
+            waiting.append(plan)
+        else:
+            rows[str(plan.path)] = row
+    interrupts = 0
+    if waiting:
+        store.check_writable()
+        job = _job(waiting, entry, pipeline, store=store, seed=seed, replaced=replaced)
+        with display:
+            interrupts, ended = supervise(job, settings, display.hear, display.say)
+        for plan in waiting:
+            rows[str(plan.path)] = _row(plan, entry, store, ended.get(plan.dataset.name), interrupted=interrupts > 0)
+    ordered = [rows[str(path)] for path in paths]
+    return _exit_code(ordered, interrupts), ordered
+
+
+def _job(
+    plans: Sequence[Plan], entry: Entry, pipeline: Pipeline, *, store: Store, seed: int, replaced: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    datasets = [{"name": plan.dataset.name, "flow": {"dataset": str(plan.path.resolve()), "target": str(plan.report)}} for plan in plans]
+    common = {
+        "pipeline": entry.name,
+        "store": str(store.path),
+        "seed": seed,
+        "stages": list(pipeline.stage_names),
+        "latent_stage": entry.latent_stage,
+        "settings": replaced,
+    }
+    return {"datasets": datasets, "common": common}
+
+
+def _row(plan: Plan, entry: Entry, store: Store, ended: Mapping[str, Any] | None, *, interrupted: bool) -> dict[str, Any]:
+    if ended is not None and ended["status"] == "done":
+        return row_of(store.run(plan.dataset.name, entry.name))
+    if interrupted:
+        return unfinished_row(plan.dataset.name, entry.name, "interrupted", "interrupted with its work saved; the same command goes on")
+    error = "the flow process ended before it came to this dataset" if ended is None else str(ended["error"])
+    return unfinished_row(plan.dataset.name, entry.name, "failed", error)
+
+
+def _exit_code(rows: Sequence[Mapping[str, Any]], interrupts: int) -> int:
+    statuses = {row["status"] for row in rows}
+    if interrupts > 1:
+        return INTERRUPTED_TWICE
+    if "interrupted" in statuses:
+        return INTERRUPTED
+    return SOME_FAILED if "failed" in statuses else DONE

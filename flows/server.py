@@ -1,0 +1,112 @@
+"""A Prefect server of our own, for the time of one run: on loopback, on a free port, with a database that no other process uses.
+
+Where PREFECT_API_URL is set nothing is started, and the flow goes to that server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from flows.settings import Settings, child_environment
+
+SLOTS = 64
+START_SECONDS = 120.0
+END_SECONDS = 20.0
+
+
+class ServerError(RuntimeError):
+    """A Prefect server could not be started or reached."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def claim_home(settings: Settings) -> tuple[Path, IO[str]]:
+    """A PREFECT_HOME that no other process holds, and the open lock file that holds it.
+
+    Two servers on one SQLite file lock each other out, so each process gets a folder of its own; they are used again, which saves the
+    migrations of a new database.
+    """
+    for number in range(SLOTS):
+        home = settings.cache / "prefect" / str(number)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            lock = (home / "lock").open("w", encoding="utf-8")  # closed by the caller, when the server has ended
+        except OSError as error:
+            raise ServerError(
+                f"The cache folder {settings.cache} cannot be written: {error}. Set FITCORE_CACHE to one that can."
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return home, lock
+    raise ServerError(
+        f"All {SLOTS} folders in {settings.cache / 'prefect'} are in use. End some runs, or set PREFECT_API_URL to one server for all."
+    )
+
+
+@contextlib.contextmanager
+def available(settings: Settings) -> Iterator[tuple[str, Path | None]]:
+    """The URL of a Prefect API and the PREFECT_HOME to use; a server is started (not yet ready) where none is named, and ended after."""
+    if settings.prefect_api_url is not None:
+        yield settings.prefect_api_url, None
+        return
+    home, lock = claim_home(settings)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    with lock, tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.embedded", str(port), str(os.getpid())],
+            env=child_environment(settings, prefect_api_url=url, prefect_home=home),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C in the terminal must not reach it before the flow has ended
+        )
+        try:
+            yield url, home
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_until_ready(url: str, seconds: float = START_SECONDS) -> float:
+    """Wait for a Prefect API to answer; the seconds it took.
+
+    Raises
+    ------
+    ServerError
+        when it does not answer in time.
+    """
+    start = time.monotonic()
+    while time.monotonic() - start < seconds:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/health", timeout=5.0).status_code == httpx.codes.OK:
+                return time.monotonic() - start
+        time.sleep(0.1)
+    raise ServerError(
+        f"No Prefect server answers at {url} within {seconds:.0f} s. Check PREFECT_API_URL, or unset it to use a server of our own; "
+        "'fitcore doctor' tells what is wrong."
+    )

@@ -1,0 +1,72 @@
+"""Settings: the one place that reads the environment, and that says in which environment child processes run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+SINGLE_THREADED_XLA = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment says.
+
+    Parameters
+    ----------
+    store : FITCORE_STORE, ./results by default.
+    cache : FITCORE_CACHE, the user's cache folder by default: compiled code and the embedded Prefect server's database.
+    threads : FITCORE_THREADS, the number of cores by default: likelihoods evaluated side by side.
+    prefect_api_url : PREFECT_API_URL; None means a server of our own for the time of the run.
+    no_color : NO_COLOR is set.
+    """
+
+    store: Path
+    cache: Path
+    threads: int
+    prefect_api_url: str | None
+    no_color: bool
+
+
+def read() -> Settings:
+    """The settings, read anew."""
+    environment = os.environ
+    cache = environment.get("FITCORE_CACHE") or Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fitcore"
+    threads = environment.get("FITCORE_THREADS", "")
+    return Settings(
+        store=Path(environment.get("FITCORE_STORE") or "results"),
+        cache=Path(cache),
+        threads=int(threads) if threads.isdigit() and int(threads) > 0 else len(os.sched_getaffinity(0)),
+        prefect_api_url=environment.get("PREFECT_API_URL") or None,
+        no_color="NO_COLOR" in environment,
+    )
+
+
+def child_environment(settings: Settings, *, prefect_api_url: str | None = None, prefect_home: Path | None = None) -> dict[str, str]:
+    """The environment of a child process.
+
+    One thread in each XLA and BLAS call makes a run bit for bit repeatable; the cores are used by evaluating points side by side. Compiled
+    code is kept on disk, so that the second process starts at once. What the user has set stays.
+    """
+    defaults = {
+        "XLA_FLAGS": SINGLE_THREADED_XLA,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(settings.cache / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "PYTHONUNBUFFERED": "1",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "DO_NOT_TRACK": "1",
+    }
+    forced = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
+    if prefect_api_url is not None:
+        forced["PREFECT_API_URL"] = prefect_api_url
+    if prefect_home is not None:
+        forced["PREFECT_HOME"] = str(prefect_home)
+    return {**defaults, **os.environ, **forced}

@@ -1,0 +1,104 @@
+"""The command line's side of a run: server, flow process and signals; events go to a display. Knows neither Prefect nor JAX.
+
+First SIGINT or SIGTERM: the worker saves at its next batch, and everything ends in order. Second: everything is ended at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flows.protocol import line, message
+from flows.server import available
+from flows.settings import Settings, child_environment
+
+Event = dict[str, Any]
+
+
+class Interrupts:
+    """Counts requests to stop and passes them on."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.count = 0
+        self.tell = tell
+        self.worker: int | None = None
+        self.runner: subprocess.Popen[str] | None = None
+
+    def __call__(self, number: int, frame: Any) -> None:
+        """Handle one signal."""
+        self.count += 1
+        if self.count == 1:
+            self.tell("saving the search at its next batch; the same command goes on from there (once more: stop at once)")
+            self._signal(self.worker, signal.SIGTERM)
+        else:
+            self._signal(self.worker, signal.SIGKILL)
+            if self.runner is not None:
+                self.runner.kill()
+
+    @staticmethod
+    def _signal(pid: int | None, number: int) -> None:
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def handling(interrupts: Interrupts) -> Iterator[None]:
+    """Send SIGINT, SIGTERM and SIGHUP to ``interrupts`` for a while."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupts) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tell: Callable[[str], None]) -> tuple[int, dict[str, Event]]:
+    """Run a job in the flow process; number of interrupts, and how each dataset ended, by name.
+
+    Parameters
+    ----------
+    job : ``{"datasets": [...], "common": {...}}``, see `flows.runner`.
+    hear : called with every event.
+    tell : called with a sentence for the user.
+    """
+    ended: dict[str, Event] = {}
+    interrupts = Interrupts(tell)
+    with handling(interrupts), available(settings) as (url, home), tempfile.TemporaryFile(mode="w+", encoding="utf-8") as errors:
+        runner = subprocess.Popen(
+            [sys.executable, "-m", "flows.runner", str(os.getpid())],
+            env=child_environment(settings, prefect_api_url=url, prefect_home=home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+        )
+        interrupts.runner = runner
+        assert runner.stdin is not None
+        assert runner.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            runner.stdin.write(line(job))
+            runner.stdin.close()
+        for text in runner.stdout:
+            event = message(text)
+            if event.get("event") == "worker":
+                interrupts.worker = event["pid"]
+                if interrupts.count:
+                    interrupts._signal(event["pid"], signal.SIGTERM)
+            if event.get("event") == "ended":
+                ended[event["name"]] = event
+            hear(event)
+        code = runner.wait()
+        if code != 0 and not interrupts.count:
+            errors.seek(0)
+            tail = errors.read()[-2000:].strip()
+            hear({"event": "fatal", "kind": "RunnerDied", "error": f"the flow process ended with code {code}. {tail}"})
+    return interrupts.count, ended

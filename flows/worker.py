@@ -1,0 +1,136 @@
+"""The worker process: ``python -m flows.worker PARENT``. All heavy work is done here; it knows no Prefect.
+
+It reads requests from standard input, a line of JSON each, and answers on standard output with events and one ``done`` or ``error`` for
+each request. One process serves a whole run, so that JAX is imported, and every function compiled, once. It ends with its parent, or at the end
+of its input. SIGTERM and SIGINT ask the search to save at its next batch.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any, TextIO
+
+from fitcore import FitcoreError, Result, StageOutcome, Store, run_latents, run_stage, stored_results
+from fitcore.chain import outcome_of
+from fitcore.search.base import ProgressEvent
+from flows import catalogue
+from flows.processes import die_with_parent
+from flows.protocol import line, message
+from flows.records import links_of, record
+
+SECONDS_BETWEEN_EVENTS = 0.5
+
+
+class Worker:
+    """Serves requests until the input ends."""
+
+    def __init__(self, output: TextIO, threads: int) -> None:
+        self.output = output
+        self.threads = threads
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._datasets: dict[tuple[str, str], Any] = {}
+        self._last = 0.0
+        self._phase = ""
+
+    def send(self, **event: Any) -> None:
+        """Write one event."""
+        with self._lock:
+            self.output.write(line(event))
+            self.output.flush()
+
+    def serve(self, requests: TextIO) -> None:
+        """Answer every request of the input, in order."""
+        for text in requests:
+            request = message(text)
+            try:
+                answer = self.answer(request)
+            except FitcoreError as error:
+                self.send(event="error", kind=type(error).__name__, message=str(error), retryable=error.retryable)
+            except Exception as error:  # an error of a user's code must reach the parent in words, and the next request be served
+                self.send(event="error", kind=type(error).__name__, message=str(error), retryable=False)
+            else:
+                self.send(event="done", answer=answer)
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        """The answer to one request."""
+        operation = request["operation"]
+        if operation == "ready":
+            return os.getpid()
+        entry = catalogue.find(request["pipeline"])
+        dataset = self._dataset(entry, request)
+        pipeline = entry.build(request["settings"])
+        store, seed = Store(request["store"]), request["seed"]
+        if operation == "stages":
+            return list(pipeline.stage_names)
+        if operation == "stage":
+            outcome = run_stage(
+                pipeline,
+                request["stage"],
+                dataset,
+                store,
+                seed=seed,
+                digests=request["digests"],
+                progress=lambda event: self._progress(request, event),
+                stop=self.stop.is_set,
+                n_threads=self.threads,
+            )
+            return outcome.to_dict()
+        if operation == "latents":
+            self._news(request["stage"], "latents", n_calls=0)
+            found = run_latents(pipeline, request["stage"], dataset, store, seed=seed, digests=request["digests"])
+            return {"digest": found.digest, "n_samples": found.n_samples, "cached": found.cached}
+        if operation == "report":
+            self._news("", "report", n_calls=0)
+            results = stored_results(pipeline, dataset, store, seed=seed)
+            outcomes = self._outcomes(results, store, request["cached"])
+            target = Path(request["target"])
+            entry.report(dataset, results, outcomes, links_of(pipeline), target)
+            record(store, entry, dataset, results, outcomes, request)
+            return str(target)
+        raise ValueError(f"unknown operation {operation!r}")
+
+    def _outcomes(self, results: dict[str, Result], store: Store, cached: list[str]) -> list[StageOutcome]:
+        rows = [outcome_of(name, result, store) for name, result in results.items()]
+        return [StageOutcome(**{**row.to_dict(), "cached": row.name in cached}) for row in rows]
+
+    def _dataset(self, entry: catalogue.Entry, request: dict[str, Any]) -> Any:
+        key = (request["pipeline"], request["dataset"])
+        if key not in self._datasets:
+            self._datasets = {key: entry.load(Path(request["dataset"]))}
+        return self._datasets[key]
+
+    def _progress(self, request: dict[str, Any], event: ProgressEvent) -> None:
+        now = time.monotonic()
+        if event.phase == self._phase and now - self._last < SECONDS_BETWEEN_EVENTS:
+            return
+        self._last, self._phase = now, event.phase
+        self._news(request["stage"], event.phase, n_calls=event.n_calls, log_evidence=event.log_evidence, text=event.message)
+
+    def _news(self, stage: str, phase: str, *, n_calls: int, log_evidence: float | None = None, text: str = "") -> None:
+        self.send(event="progress", stage=stage, phase=phase, n_calls=n_calls, log_evidence=log_evidence, text=text)
+
+
+def main() -> None:
+    """Serve the parent that started this process."""
+    die_with_parent(int(sys.argv[1]))
+    output, sys.stdout = sys.stdout, sys.stderr  # what a user's code prints must not look like an answer
+    worker = Worker(output, threads=int(sys.argv[2]))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop.set())
+
+    def show(text: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        worker.send(event="warning", kind=category.__name__, text=str(text))
+
+    warnings.showwarning = show
+    worker.serve(sys.stdin)
+
+
+if __name__ == "__main__":
+    main()

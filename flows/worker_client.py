@@ -1,0 +1,111 @@
+"""The parent's side of the worker process: start it, ask it, hear that it died. Knows neither Prefect nor fitcore."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from flows.protocol import RemoteError, line, message
+from flows.settings import child_environment, read
+
+Listener = Callable[[dict[str, Any]], None]
+SAVE_SECONDS = 60.0
+
+
+class WorkerProcess:
+    """One worker, started at once; `ask` waits for its answers.
+
+    Parameters
+    ----------
+    listener : called with every event (progress, warning, log) as it comes.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        settings = read()
+        self.listener = listener
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flows.worker", str(os.getpid()), str(settings.threads)],
+            env=child_environment(settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self.listener({"event": "worker", "pid": self.process.pid})
+
+    def ask(self, operation: str, **request: Any) -> Any:
+        """The answer to a request.
+
+        Raises
+        ------
+        RemoteError
+            with the class and text of what was raised in the worker; of kind ``WorkerDied`` when the process ended instead.
+        """
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(line({"operation": operation, **request}))
+            self.process.stdin.flush()
+            for text in self.process.stdout:
+                event = message(text)
+                if event.get("event") == "done":
+                    return event["answer"]
+                if event.get("event") == "error":
+                    raise RemoteError(event["kind"], event["message"], event["retryable"])
+                self.listener(event)
+        except BrokenPipeError:
+            pass
+        code = self.process.wait()
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        raise RemoteError(
+            "WorkerDied",
+            f"the worker process ended {how} during {operation!r}. Work up to the last checkpoint is saved: run the same command again. "
+            "If it happens again, see whether the memory ran out.",
+            retryable=True,
+        )
+
+    def close(self) -> None:
+        """End the worker: it saves a search in progress first, within a minute."""
+        with contextlib.suppress(OSError):
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(SAVE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+class Workers:
+    """The worker of this process, started when first asked for."""
+
+    def __init__(self) -> None:
+        self.listener: Listener = lambda event: None
+        self._worker: WorkerProcess | None = None
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        self.listener(event)
+
+    def current(self) -> WorkerProcess:
+        """The worker, started anew where there is none or it died."""
+        if self._worker is None or self._worker.process.poll() is not None:
+            self._worker = WorkerProcess(self._hear)
+        return self._worker
+
+    def close(self) -> None:
+        """End it where there is one."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+WORKERS = Workers()
