@@ -159,7 +159,7 @@ def verify(store: StoreOption = None) -> None:
     kept = opened(store)
     findings = kept.verify()
     for finding in findings:
-        typer.echo(str(finding))
+        typer.echo(f"{'DAMAGED' if finding.is_damage else finding.kind}: {finding.path}: {finding.message}")
     damaged = [finding for finding in findings if finding.is_damage]
     typer.echo(f"{kept.path}: {len(kept.table())} results, {len(damaged)} damaged, {len(findings) - len(damaged)} other findings")
     raise typer.Exit(1 if damaged else 0)

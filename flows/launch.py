@@ -100,7 +100,7 @@ def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display
                 f"{twin.path} and {path} both have the name {dataset.name!r}; results are listed by name. "
                 "Set another name in one's info.yaml."
             )
-        plans.append(Plan(path=path, dataset=dataset, report=store.path / "reports" / f"{dataset.name}.html"))
+        plans.append(Plan(path=path, dataset=dataset, report=store.reports / f"{dataset.name}.html"))
     if not plans:
         raise ConfigError(f"None of the {len(paths)} datasets can be read; the reasons are above.")
     return plans, bad

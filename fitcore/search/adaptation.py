@@ -1,10 +1,9 @@
-"""Adapting a mixture to a posterior, freezing it, and sampling from the frozen mixture. Which search uses it, and what follows a bad grade,
-is decided in `importance` and `nautilus`.
+"""Adapting a mixture to a posterior. The sampling from the frozen mixture, of which everything published is made, is in `frozen`.
 
 Adaptation is adaptive multiple importance sampling: every round draws from the current mixture, all draws so far are weighted against the
 mixture of all densities they came from (Cornuet et al. 2012, Scand. J. Stat. 39, 798; Owen & Zhou 2000, JASA 95, 135), the weights are
 tempered until enough of them count (Koblents & Miguez 2015, Stat. Comput. 25, 407), and the components are fitted anew. Those draws steer
-only. Evidence and posterior are made from independent draws of the frozen mixture, so no choice made on the way can bias them.
+only: no choice made here can bias what is made of independent draws of the frozen mixture.
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from fitcore.search.base import Array, weights_from
 from fitcore.search.bending import Bending, fit_bending
 from fitcore.search.gaussians import Components, fit_gaussians, maximization, moments
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import LOW_DIMENSION, Mixture
-from fitcore.search.pareto import effective_sample_size, grade, pareto_k, temper
+from fitcore.search.pareto import effective_sample_size, pareto_k, temper
 from fitcore.search.streams import stream
 
 ROUNDS = 20
@@ -43,6 +43,7 @@ class Rounds:
     densities: list[Array] = field(default_factory=list)  # one (n so far,) array for each mixture
 
     def add(self, mixture: Mixture, z: Array, log_target: Array) -> None:
+        """Add points drawn from ``mixture``."""
         earlier = np.concatenate([np.zeros((0, z.shape[1])), *self.z])
         self.densities = [np.concatenate([row, q.log_prob(z)]) for row, q in zip(self.densities, self.mixtures, strict=True)]
         self.densities.append(mixture.log_prob(np.concatenate([earlier, z])))
@@ -80,7 +81,7 @@ def log_prior(z: Array) -> Array:
     return -0.5 * np.sum(z * z, axis=1) - 0.5 * z.shape[1] * np.log(2.0 * np.pi)
 
 
-def _evaluated(journal: Journal, mixture: Mixture, n: int, rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
+def evaluated(journal: Journal, mixture: Mixture, n: int, rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
     """Draws, log-likelihoods, log target and log weights."""
     z = mixture.draw(n, rng)
     log_likelihood = journal.log_likelihood(z)
@@ -164,7 +165,7 @@ def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_round
     history: list[tuple[float, float]] = []
     is_converged = False
     for _ in range(n_rounds):
-        z, _, log_target, log_weight = _evaluated(journal, mixture, journal.rounded(growth * per_round), rng)
+        z, _, log_target, log_weight = evaluated(journal, mixture, journal.rounded(growth * per_round), rng)
         rounds.add(mixture, z, log_target)
         history.append((effective_sample_size(log_weight) / len(z), pareto_k(log_weight)))
         if history[-1][0] > best[0]:
@@ -210,106 +211,21 @@ def _movement(start: Mixture, z: Array, log_weight: Array) -> tuple[float, float
     """Largest whitened shift, smallest and largest ratio of widths, of the posterior against the first proposal."""
     if effective_sample_size(log_weight) == 0.0:
         return 0.0, 1.0, 1.0
-    shift, covariance = start.whitened_moments(*moments(z, weights_from(log_weight)))
-    widths = np.sqrt(np.maximum(np.linalg.eigvalsh(covariance), 0.0))
+    center, spread = _own_moments(start)
+    mean, covariance = moments(z, weights_from(log_weight))
+    factor = np.linalg.cholesky(spread)
+    shift = solve_triangular(factor, mean - center, lower=True)
+    half = solve_triangular(factor, covariance, lower=True)
+    widths = np.sqrt(np.maximum(np.linalg.eigvalsh(solve_triangular(factor, half.T, lower=True)), 0.0))
     return float(np.max(np.abs(shift))), float(widths[0]), float(widths[-1])
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Frozen:
-    """Draws of the frozen mixture: everything published is made of these."""
-
-    z: Array
-    log_likelihood: Array
-    log_weight: Array
-    log_evidence: float
-    log_evidence_error: float
-    efficiency: float
-    k: float
-    grade: str
-    n_eff: float
-    n_attempts: int = 1
-
-
-LEAST_DRAWS = 1000
-HOPELESS_EFFICIENCY = 0.03
-
-
-def sample_frozen(journal: Journal, adapted: Adapted, rng: np.random.Generator, *, n_eff: int) -> Frozen:
-    """Draw from the frozen mixture until the effective sample size is ``n_eff``, and grade the result.
-
-    A sample that has no prospect of a usable grade is given up after the first draws, graded F.
-    """
-    mixture = adapted.mixture
-    parts: list[tuple[Array, Array, Array]] = []
-    size, n, efficiency = 0.0, 0, max(adapted.efficiency, 0.1)
-    while size < n_eff:
-        wanted = 1.03 * n_eff / max(efficiency, 0.02) - n
-        step = journal.rounded(min(max(wanted, 200.0), LEAST_DRAWS if n == 0 else 4000.0))
-        z, log_likelihood, _, log_weight = _evaluated(journal, mixture, step, rng)
-        parts.append((z, log_likelihood, log_weight))
-        n += step
-        everything = np.concatenate([part[2] for part in parts])
-        size = effective_sample_size(everything)
-        efficiency = size / n
-        if n >= LEAST_DRAWS and efficiency < HOPELESS_EFFICIENCY:
-            break
-    z, log_likelihood, log_weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return _summary(z, log_likelihood, log_weight, adapted)
-
-
-def _summary(z: Array, log_likelihood: Array, log_weight: Array, adapted: Adapted) -> Frozen:
-    size, k = effective_sample_size(log_weight), pareto_k(log_weight)
-    efficiency = size / len(z)
-    letter = grade(k=k, efficiency=efficiency, has_adapted=adapted.is_converged)
-    if size == 0.0:
-        log_evidence, error = -np.inf, np.inf
-    else:
-        largest = float(np.max(log_weight))
-        weight = np.exp(log_weight - largest)
-        log_evidence = float(np.log(weight.mean()) + largest)
-        error = float(weight.std() / weight.mean() / np.sqrt(len(weight)))
-    return Frozen(
-        z=z,
-        log_likelihood=log_likelihood,
-        log_weight=log_weight,
-        log_evidence=log_evidence,
-        log_evidence_error=error * (2.0 if letter == "B" else 1.0),
-        efficiency=efficiency,
-        k=k,
-        grade=letter,
-        n_eff=size,
-    )
-
-
-ATTEMPTS = 2
-PROMISING_EFFICIENCY = 0.1
-ROUNDS_AGAIN = 4
-
-
-def adapt_and_freeze(
-    journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int = ROUNDS
-) -> tuple[Adapted, Frozen, int]:
-    """Adapt, freeze, sample, grade: the adaptation, the frozen sample, and how many calls steered only.
-
-    A first frozen sample that misses its grade narrowly is used to adapt further, and a second is drawn, anew and from scratch. Not more
-    often: each attempt is another chance of a good grade by luck.
-
-    Parameters
-    ----------
-    seed, name : name the random streams.
-    """
-    phase, first_call = journal.phase, journal.n_values
-    adapted: Adapted | None = None
-    for attempt in range(ATTEMPTS):
-        journal.phase = "adaptation"
-        rng = stream(seed, f"{name}.adaptation.{attempt}")
-        adapted = adapt(journal, start, rng, n_rounds=n_rounds if adapted is None else ROUNDS_AGAIN, earlier=adapted)
-        before = journal.n_values
-        journal.phase = "frozen draws"
-        frozen = sample_frozen(journal, adapted, stream(seed, f"{name}.frozen.{attempt}"), n_eff=n_eff)
-        if frozen.grade != "F" or frozen.efficiency < PROMISING_EFFICIENCY or attempt == ATTEMPTS - 1:
-            break
-        adapted.rounds.add(adapted.mixture, frozen.z, frozen.log_likelihood + log_prior(frozen.z))
-    journal.phase = phase
-    return adapted, replace(frozen, n_attempts=attempt + 1), before - first_call
+def _own_moments(mixture: Mixture) -> tuple[Array, Array]:
+    """Mean and covariance of a mixture's components in probit space, without prior and wings."""
+    center = mixture.weight @ mixture.mean
+    spread = np.einsum("k,kij->ij", mixture.weight, mixture.covariance)
+    spread = spread + np.einsum("k,ki,kj->ij", mixture.weight, mixture.mean - center, mixture.mean - center)
+    if not len(mixture.bending):
+        return center, spread
+    x = stream(0, "adaptation.moments").multivariate_normal(center, spread, size=4000, method="cholesky")
+    return moments(mixture.bending.bent(x), np.full(4000, 1.0 / 4000))

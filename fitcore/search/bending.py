@@ -105,7 +105,8 @@ def _strongest(y: Array, weight: Array) -> Array:
         vectors = np.linalg.eigh(np.einsum("i,ijk->jk", left[:, i], third))[1]
         starts += [vectors[:, 0], vectors[:, -1], left[:, i]]
     best, best_strength = starts[0], -1.0
-    for v in starts:
+    for start in starts:
+        v = start
         for _ in range(REFINEMENTS):
             a = np.einsum("ijk,j,k->i", third, v, v)
             a -= (a @ v) * v
@@ -115,9 +116,9 @@ def _strongest(y: Array, weight: Array) -> Array:
             if norm == 0.0:
                 break
             values, vectors = np.linalg.eigh(np.einsum("i,ijk->jk", a / norm, third))
-            v = vectors[:, int(np.argmax(np.abs(values)))]
-            v = v - (v @ a) / norm**2 * a
-            v /= max(float(np.linalg.norm(v)), 1e-300)
+            steepest = vectors[:, int(np.argmax(np.abs(values)))]
+            across = steepest - (steepest @ a) / norm**2 * a
+            v = across / max(float(np.linalg.norm(across)), 1e-300)
     return best
 
 

@@ -6,6 +6,7 @@ on top of it. Emulators shape the bounds and so the number of calls; they never 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class Perceptrons:
         sizes = (x.shape[1], *HIDDEN, 1)
         matrices = [
             (rng.standard_normal((N_NETWORKS, a, b)) * np.sqrt(2.0 / a) * (0.3 if b == 1 else 1.0)).astype(np.float32)
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            for a, b in itertools.pairwise(sizes)
         ]
         biases = [np.zeros((N_NETWORKS, 1, b), dtype=np.float32) for b in sizes[1:]]
         size = min(N_BATCH, len(X))
@@ -170,12 +171,11 @@ class _Adam:
         rate = RATE * (fraction / 0.1 if fraction < 0.1 else 0.5 * (1.0 + np.cos(np.pi * (fraction - 0.1) / 0.9))) + 1e-6
         first_rate = np.float32(rate / (1.0 - 0.9**self.n))
         second_scale = np.float32(1.0 / (1.0 - 0.999**self.n))
-        for parameter, gradient, first, second in zip(self.parameters, gradients, self.first, self.second, strict=True):
-            first *= np.float32(0.9)
-            first += np.float32(0.1) * gradient
-            second *= np.float32(0.999)
-            second += np.float32(0.001) * gradient * gradient
-            parameter -= first_rate * first / (np.sqrt(second * second_scale) + np.float32(1e-8))
+        for i, gradient in enumerate(gradients):
+            self.first[i] = np.float32(0.9) * self.first[i] + np.float32(0.1) * gradient
+            self.second[i] = np.float32(0.999) * self.second[i] + np.float32(0.001) * gradient * gradient
+            # In place: the networks hold the same arrays.
+            self.parameters[i] -= first_rate * self.first[i] / (np.sqrt(self.second[i] * second_scale) + np.float32(1e-8))
 
 
 class FastEmulator:

@@ -1,5 +1,5 @@
 """`Importance`: the warm search. It starts from a proposal, an earlier posterior in the problem's own dimensions, and samples the posterior
-under the original priors. The machinery is in `adaptation` and `scout`; what a bad grade leads to is decided here.
+under the original priors. The machinery is in `adaptation`, `frozen` and `scout`; what a bad grade leads to is decided here.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fitcore.errors import SpecError
-from fitcore.search.adaptation import ROUNDS, adapt_and_freeze
+from fitcore.search.adaptation import ROUNDS
 from fitcore.search.base import Checkpoint, Problem, Progress, Search, SearchOutcome
+from fitcore.search.frozen import adapt_and_freeze
 from fitcore.search.journal import Ledger
 from fitcore.search.mixture import Mixture
 from fitcore.search.nautilus import Nautilus, cold_search
@@ -88,9 +89,7 @@ class Importance(Search):
             start, n_new = scouted.mixture, scouted.n_new
             if n_new:
                 ledger.tell("scout", f"{n_new} new mode{'s' if n_new > 1 else ''} outside the proposal")
-        adapted, frozen, n_adapt = adapt_and_freeze(
-            journal, start, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds
-        )
+        adapted, frozen, n_adapt = adapt_and_freeze(journal, start, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds)
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
         scouting = {"n_gradients": journal.n_gradients, "n_new_modes": n_new, "was_scouted": journal.n_gradients > 0}
         if frozen.grade == "F":

@@ -12,22 +12,38 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.special import gammaln
 
 from fitcore.errors import LinkError, SpecError
 from fitcore.search.base import Array, weights_from
 from fitcore.search.bending import Bending, fit_bending
-from fitcore.search.gaussians import LOG_2PI, Components, fit_gaussians, mahalanobis_squared, moments
+from fitcore.search.gaussians import LOG_2PI, Components, fit_gaussians, mahalanobis_squared
 from fitcore.search.streams import stream
 
 WEIGHT_FLOOR = 0.02
 LOW_DIMENSION = 3
+
+
+def _check_shapes(weight: Array, mean: Array, covariance: Array) -> None:
+    k, d = mean.shape if mean.ndim == 2 else (0, 0)
+    if k == 0 or weight.shape != (k,) or covariance.shape != (k, d, d):
+        raise SpecError(
+            f"A mixture needs weight (k,), mean (k, d) and covariance (k, d, d); the shapes are {weight.shape}, {mean.shape} and "
+            f"{covariance.shape}."
+        )
+    if not (np.all(weight > 0) and abs(weight.sum() - 1.0) < 1e-9):
+        raise SpecError(f"The weights of a mixture are {weight.tolist()}; they must be positive and sum to one.")
+
+
+def _log_t(distance: Array, log_volume: float, d: int, dof: float, scale: float) -> Array:
+    """Log density of a multivariate t in ``d`` dimensions, from squared Mahalanobis distances and the log volume of the factor."""
+    constant = gammaln(0.5 * (dof + d)) - gammaln(0.5 * dof) - 0.5 * d * np.log(dof * np.pi) - d * np.log(scale) - log_volume
+    return constant - 0.5 * (dof + d) * np.log1p(distance / (dof * scale**2))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +69,7 @@ class Mixture:
     weight: Array
     mean: Array
     covariance: Array
-    bending: Bending = None  # type: ignore[assignment]  # the identity, once constructed
+    bending: Bending = field(default=None)  # type: ignore[assignment]  # replaced by the identity
     columns: tuple[int, ...] | None = None
     core_scale: float = 1.15
     core_dof: float = 5.0
@@ -65,20 +81,14 @@ class Mixture:
     def __post_init__(self) -> None:
         for name in ("weight", "mean", "covariance"):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
-        k, d = self.mean.shape if self.mean.ndim == 2 else (0, 0)
-        if k == 0 or self.weight.shape != (k,) or self.covariance.shape != (k, d, d):
-            raise SpecError(
-                f"A mixture needs weight (k,), mean (k, d) and covariance (k, d, d); the shapes are {self.weight.shape}, "
-                f"{self.mean.shape} and {self.covariance.shape}."
-            )
-        if self.bending is None:
-            object.__setattr__(self, "bending", Bending.none(d))
-        if not (np.all(self.weight > 0) and abs(self.weight.sum() - 1.0) < 1e-9):
-            raise SpecError(f"The weights of a mixture are {self.weight.tolist()}; they must be positive and sum to one.")
+        _check_shapes(self.weight, self.mean, self.covariance)
         if not (0.0 < self.prior_weight < 1.0 and 0.0 < self.wide_weight < 1.0 - self.prior_weight):
             raise SpecError(
                 f"prior_weight is {self.prior_weight!r} and wide_weight {self.wide_weight!r}; both must be above 0 and sum to less than 1."
             )
+        d = self.n_dim
+        if self.bending is None:
+            object.__setattr__(self, "bending", Bending.none(d))
         columns = tuple(range(d)) if self.columns is None else tuple(int(c) for c in self.columns)
         if not columns or len(set(columns)) != len(columns) or not all(0 <= c < d for c in columns):
             raise SpecError(f"columns is {columns}; it must name one or more of the dimensions 0 to {d - 1}, each once.")
@@ -176,7 +186,7 @@ class Mixture:
         return replace(self, mean=mean, covariance=covariance, bending=self.bending.embed(places, n_dim), columns=columns_there)
 
     def with_mode(self, z: Array, covariance: Array, weight: float) -> Mixture:
-        """The mixture with one more component, at ``z`` (n_dim,) with ``covariance`` in probit space and ``weight`` relative to the rest."""
+        """The mixture with one more component, at ``z`` (n_dim,) with ``covariance`` in probit space, ``weight`` relative to the rest."""
         jacobian = self.bending.jacobian(z)
         components = Components(
             weight=np.append(self.weight, weight),
@@ -203,22 +213,17 @@ class Mixture:
         z[from_components] = self.bending.bent(z[from_components])
         return z
 
-    def _t(self, distance: Array, log_volume: float, dof: float, scale: float) -> Array:
-        d = len(self._columns)
-        constant = gammaln(0.5 * (dof + d)) - gammaln(0.5 * dof) - 0.5 * d * np.log(dof * np.pi) - d * np.log(scale) - log_volume
-        return constant - 0.5 * (dof + d) * np.log1p(distance / (dof * scale**2))
-
     def component_log_prob(self, z: Array) -> Array:
         """Log densities of the components, core and wide part together, weighted; shape (k, n)."""
         z = self.bending.straighten(z)
-        eps, eta = self.prior_weight, self.wide_weight
+        eps, eta, d = self.prior_weight, self.wide_weight, len(self._columns)
         rest = -0.5 * np.sum(z[:, self._rest] ** 2, axis=1) - 0.5 * len(self._rest) * LOG_2PI
         rows = np.empty((len(self.weight), len(z)))
         for j, factor in enumerate(self._factors):
             distance = mahalanobis_squared(z[:, self._columns], self.mean[j, self._columns], factor)
             log_volume = float(np.log(np.diag(factor)).sum())
-            core = np.log(1.0 - eps - eta) + self._t(distance, log_volume, self.core_dof, self.core_scale)
-            wide = np.log(eta) + self._t(distance, log_volume, self.wide_dof, self.wide_scale)
+            core = np.log(1.0 - eps - eta) + _log_t(distance, log_volume, d, self.core_dof, self.core_scale)
+            wide = np.log(eta) + _log_t(distance, log_volume, d, self.wide_dof, self.wide_scale)
             rows[j] = np.log(self.weight[j]) + np.logaddexp(core, wide) + rest - self.bending.log_volume
         return rows
 
@@ -238,19 +243,6 @@ class Mixture:
     def centers(self) -> Array:
         """The components' centers in probit space, heaviest first; shape (k, n_dim)."""
         return self.bending.bent(self.mean[np.argsort(-self.weight, kind="stable")])
-
-    def whitened_moments(self, mean: Array, covariance: Array) -> tuple[Array, Array]:
-        """Another distribution's mean (d,) and covariance (d, d) in units of this mixture's own, about its own mean."""
-        center = self.weight @ self.mean
-        spread = np.einsum("k,kij->ij", self.weight, self.covariance)
-        spread = spread + np.einsum("k,ki,kj->ij", self.weight, self.mean - center, self.mean - center)
-        if len(self.bending):
-            x = stream(0, "mixture.moments").multivariate_normal(center, spread, size=4000, method="cholesky")
-            center, spread = moments(self.bending.bent(x), np.full(4000, 1.0 / 4000))
-        factor = np.linalg.cholesky(spread)
-        shift = solve_triangular(factor, mean - center, lower=True)
-        half = solve_triangular(factor, covariance, lower=True)
-        return shift, solve_triangular(factor, half.T, lower=True)
 
     def to_arrays(self) -> dict[str, Any]:
         """Arrays and numbers that `from_arrays` makes the same mixture of."""

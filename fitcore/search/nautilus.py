@@ -17,8 +17,8 @@ from scipy.special import ndtri
 
 from fitcore.errors import SpecError
 from fitcore.search.adapter import check_version, evidence_error, fast_parts, new_sampler
-from fitcore.search.adaptation import adapt_and_freeze
 from fitcore.search.base import Array, Checkpoint, Problem, Progress, Search, SearchOutcome
+from fitcore.search.frozen import adapt_and_freeze
 from fitcore.search.journal import LARGEST_U, SMALLEST_U, Ledger, checked
 from fitcore.search.mixture import Mixture
 from fitcore.search.outcome import frozen_outcome, importance_diagnostics, outcome_of

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fitcore.search.adaptation import Adapted, Frozen
+from fitcore.search.adaptation import Adapted
 from fitcore.search.base import Array, SearchOutcome
+from fitcore.search.frozen import Frozen
 from fitcore.search.journal import unit_cube
 from fitcore.search.mixture import Mixture
 

@@ -68,6 +68,11 @@ class Layout:
         return self.root / FORMAT_FILE
 
     @property
+    def reports(self) -> Path:
+        """Folder of the reports, made by those who write them; the store never reads it."""
+        return self.root / "reports"
+
+    @property
     def results(self) -> Path:
         """Folder of all results."""
         return self.root / "results"

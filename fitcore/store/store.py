@@ -148,6 +148,11 @@ class Store:
         """What `write_internal` kept; ConfigError unless ``trust`` is True, since whoever unpickles it runs code that is in it."""
         return read_internal(self._layout, digest, self.key, trust=trust)
 
+    @property
+    def reports(self) -> Path:
+        """Folder for reports, written and read by others."""
+        return self._layout.reports
+
     # ---- running searches ------------------------------------------------------------------------------------------------------------
 
     def checkpoint(

@@ -87,7 +87,7 @@ def verify(layout: Layout) -> list[Finding]:
     What was found, worst first; empty when all is well.
     """
     findings = [*_verify_results(layout), *_verify_work(layout), *_verify_runs(layout)]
-    known = {FORMAT_FILE, "results", "work", "runs", "quarantine"}
+    known = {FORMAT_FILE, "results", "work", "runs", "quarantine", "reports"}
     for path in sorted(layout.root.iterdir()):
         if path.name not in known:
             findings.append(_stray(path, ""))

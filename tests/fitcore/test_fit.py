@@ -140,7 +140,10 @@ def test_with_model_and_combined(store: Store, point: Any, prior_sampling: Any) 
     theta = np.array([0.1, 0.2, 0.3, 0.4])
     parts = [a.log_likelihood_function(a.instance_of(theta, whole)) for a in combined.analyses]
     assert combined.vector_likelihood(whole)(theta) == pytest.approx(sum(parts))
-    assert all(child.calls == [*BEFORE, "modify_after_fit", "save_results", *["save_results_combined"][: 1 - i]] for i, child in enumerate(combined.analyses))
+    assert all(
+        child.calls == [*BEFORE, "modify_after_fit", "save_results", *["save_results_combined"][: 1 - i]]
+        for i, child in enumerate(combined.analyses)
+    )
     assert result.latent_samples is not None
     assert result.latent_samples.paths == ("0.sum", "0.root", "1.sum", "1.root")
 

@@ -45,7 +45,11 @@ def test_medians_and_intervals_of_many_samples_are_the_distributions() -> None:
     rng = np.random.default_rng(3)
     x = rng.uniform(-6, 6, 400_000)
     samples = made(
-        paths=("x",), parameters=x[:, None], log_likelihood=np.zeros(x.size), log_prior=np.zeros(x.size), log_weight=scipy.stats.norm.logpdf(x)
+        paths=("x",),
+        parameters=x[:, None],
+        log_likelihood=np.zeros(x.size),
+        log_prior=np.zeros(x.size),
+        log_weight=scipy.stats.norm.logpdf(x),
     )
     assert samples.median_pdf()[0] == pytest.approx(0.0, abs=0.02)
     np.testing.assert_allclose(samples.values_at_sigma(2.0)[0], [-2, 2], atol=0.03)

@@ -104,7 +104,10 @@ def test_numpy_jax_batches_and_single_points_agree(prior: Prior, u: float) -> No
 @pytest.mark.parametrize("prior", EXAMPLES, ids=str)
 def test_density_integrates_to_one_and_is_the_slope_of_the_inverse(prior: Prior) -> None:
     low, middle, high = (float(prior.transform(u)) for u in (1e-12, 0.5, 1 - 1e-12))
-    parts = [scipy.integrate.quad(lambda x: math.exp(prior.log_prob(x)), *ends, limit=400, epsabs=1e-12)[0] for ends in ((low, middle), (middle, high))]
+    parts = [
+        scipy.integrate.quad(lambda x: math.exp(prior.log_prob(x)), *ends, limit=400, epsabs=1e-12)[0]
+        for ends in ((low, middle), (middle, high))
+    ]
     assert sum(parts) == pytest.approx(1.0, abs=1e-8)
     x = jnp.asarray([float(prior.transform(u)) for u in (0.2, 0.5, 0.7)])
     slope = jax.vmap(jax.grad(prior.inverse))(x)
@@ -252,7 +255,9 @@ def test_projection_recovers_what_the_samples_were_drawn_from(prior: Prior) -> N
     u = np.array([0.16, 0.5, 0.84])
     wanted = np.asarray(prior.from_probit(0.4 + 0.25 * scipy.stats.norm.ppf(u)))
     spread = wanted[2] - wanted[0]
-    tolerance = 0.06 if isinstance(prior, TruncatedNormal) else 0.02  # a truncated normal is another family than a normal in its probit space
+    tolerance = (
+        0.06 if isinstance(prior, TruncatedNormal) else 0.02
+    )  # a truncated normal is another family than a normal in its probit space
     np.testing.assert_allclose(np.asarray(projected.transform(u)), wanted, atol=tolerance * spread)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fitcore as fc
-from fitcore.samples import weighted_quantile
+from fitcore.statistics import weighted_quantile
 
 
 @dataclass(frozen=True)

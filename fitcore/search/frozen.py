@@ -1,0 +1,113 @@
+"""Sampling from a frozen mixture, and grading the sample: evidence and posterior are made of these draws alone. How the mixture came about is
+in `adaptation`; what follows a grade F is decided in `importance` and `nautilus`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fitcore.search.adaptation import ROUNDS, Adapted, adapt, evaluated, log_prior
+from fitcore.search.base import Array
+from fitcore.search.journal import Journal
+from fitcore.search.mixture import Mixture
+from fitcore.search.pareto import effective_sample_size, grade, pareto_k
+from fitcore.search.streams import stream
+
+LEAST_DRAWS = 1000
+HOPELESS_EFFICIENCY = 0.03
+ATTEMPTS = 2
+PROMISING_EFFICIENCY = 0.1
+ROUNDS_AGAIN = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frozen:
+    """Draws of the frozen mixture: everything published is made of these."""
+
+    z: Array
+    log_likelihood: Array
+    log_weight: Array
+    log_evidence: float
+    log_evidence_error: float
+    efficiency: float
+    k: float
+    grade: str
+    n_eff: float
+    n_attempts: int = 1
+
+
+def sample_frozen(journal: Journal, adapted: Adapted, rng: np.random.Generator, *, n_eff: int) -> Frozen:
+    """Draw from the frozen mixture until the effective sample size is ``n_eff``, and grade the result.
+
+    A sample that has no prospect of a usable grade is given up after the first draws, graded F.
+    """
+    mixture = adapted.mixture
+    parts: list[tuple[Array, Array, Array]] = []
+    size, n, efficiency = 0.0, 0, max(adapted.efficiency, 0.1)
+    while size < n_eff:
+        wanted = 1.03 * n_eff / max(efficiency, 0.02) - n
+        step = journal.rounded(min(max(wanted, 200.0), LEAST_DRAWS if n == 0 else 4000.0))
+        z, log_likelihood, _, log_weight = evaluated(journal, mixture, step, rng)
+        parts.append((z, log_likelihood, log_weight))
+        n += step
+        everything = np.concatenate([part[2] for part in parts])
+        size = effective_sample_size(everything)
+        efficiency = size / n
+        if n >= LEAST_DRAWS and efficiency < HOPELESS_EFFICIENCY:
+            break
+    z, log_likelihood, log_weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _summary(z, log_likelihood, log_weight, adapted)
+
+
+def _summary(z: Array, log_likelihood: Array, log_weight: Array, adapted: Adapted) -> Frozen:
+    size, k = effective_sample_size(log_weight), pareto_k(log_weight)
+    efficiency = size / len(z)
+    letter = grade(k=k, efficiency=efficiency, has_adapted=adapted.is_converged)
+    if size == 0.0:
+        log_evidence, error = -np.inf, np.inf
+    else:
+        largest = float(np.max(log_weight))
+        weight = np.exp(log_weight - largest)
+        log_evidence = float(np.log(weight.mean()) + largest)
+        error = float(weight.std() / weight.mean() / np.sqrt(len(weight)))
+    return Frozen(
+        z=z,
+        log_likelihood=log_likelihood,
+        log_weight=log_weight,
+        log_evidence=log_evidence,
+        log_evidence_error=error * (2.0 if letter == "B" else 1.0),
+        efficiency=efficiency,
+        k=k,
+        grade=letter,
+        n_eff=size,
+    )
+
+
+def adapt_and_freeze(
+    journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int = ROUNDS
+) -> tuple[Adapted, Frozen, int]:
+    """Adapt, freeze, sample, grade: the adaptation, the frozen sample, and how many calls steered only.
+
+    A first frozen sample that misses its grade narrowly is used to adapt further, and a second is drawn, anew and from scratch. Not more
+    often: each attempt is another chance of a good grade by luck.
+
+    Parameters
+    ----------
+    seed, name : name the random streams.
+    """
+    phase, first_call = journal.phase, journal.n_values
+    adapted: Adapted | None = None
+    for attempt in range(ATTEMPTS):
+        journal.phase = "adaptation"
+        rng = stream(seed, f"{name}.adaptation.{attempt}")
+        adapted = adapt(journal, start, rng, n_rounds=n_rounds if adapted is None else ROUNDS_AGAIN, earlier=adapted)
+        before = journal.n_values
+        journal.phase = "frozen draws"
+        frozen = sample_frozen(journal, adapted, stream(seed, f"{name}.frozen.{attempt}"), n_eff=n_eff)
+        if frozen.grade != "F" or frozen.efficiency < PROMISING_EFFICIENCY or attempt == ATTEMPTS - 1:
+            break
+        adapted.rounds.add(adapted.mixture, frozen.z, frozen.log_likelihood + log_prior(frozen.z))
+    journal.phase = phase
+    return adapted, replace(frozen, n_attempts=attempt + 1), before - first_call
