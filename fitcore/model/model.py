@@ -185,8 +185,7 @@ class Model:
     def subtree(self, path: str) -> Model:
         """The model of one node, its paths counted from there.
 
-        A tie to a leaf outside becomes that leaf itself (several ties to one leaf stay tied to each other); constraints that speak of
-        leaves outside are left out.
+        A tie to a leaf outside becomes that leaf itself; constraints that speak of leaves outside are left out.
         """
         node = trees.node_at(self.tree, path)
         if trees.children(node) is None:

@@ -117,7 +117,7 @@ class LogUniform(Prior):
         """The probabilities below and above ``x``."""
         xp, x = special.floats(x)
         inside = xp.clip(x, self.lower, self.upper)
-        from_lower = (inside - self.lower) / self.lower
+        from_lower = (xp.minimum(inside, 2.0 * self.lower) - self.lower) / self.lower
         from_upper = (inside - self.upper) / self.upper
         log_x = xp.log(inside)
         below = xp.where(from_lower < 1.0, xp.log1p(xp.minimum(from_lower, 1.0)), log_x - math.log(self.lower))

@@ -184,20 +184,25 @@ def _first_distance(xp: Any, target: Any, a: Any, c: Any) -> Any:
     return xp.maximum(first, _TINY)
 
 
+def _improved(xp: Any, log_d: Any, target: Any, a: Any, c: Any) -> Any:
+    """One step of Newton's method in ln d, in which the integral's logarithm is close to a straight line."""
+    d = xp.exp(log_d)
+    value = _log_mass(xp, d, a, c)
+    slope = xp.exp(xp.clip(log_d + _log_height(d, a, c) - value, -30.0, 700.0))
+    return log_d + xp.clip((target - value) / slope, -2.0, 2.0)
+
+
+def _improved_state(_: Any, state: Any) -> Any:
+    return (_improved(jnp, *state), *state[1:])
+
+
 def _distance(xp: Any, target: Any, a: Any, c: Any) -> Any:
-    """See `distance`: Newton's method in ln d, in which the integral's logarithm is close to a straight line."""
-
-    def improved(_: Any, log_d: Any) -> Any:
-        d = xp.exp(log_d)
-        value = _log_mass(xp, d, a, c)
-        slope = xp.exp(xp.clip(log_d + _log_height(d, a, c) - value, -30.0, 700.0))
-        return log_d + xp.clip((target - value) / slope, -2.0, 2.0)
-
+    """See `distance`. In JAX the steps are a loop over one function, so that a step is compiled once."""
     log_d = xp.log(_first_distance(xp, target, a, c))
-    if xp is not np:  # a loop, so that the step is compiled once
-        return jnp.exp(jax.lax.fori_loop(0, _NEWTON_STEPS, improved, log_d))
-    for step in range(_NEWTON_STEPS):
-        log_d = improved(step, log_d)
+    if xp is not np:
+        return jnp.exp(jax.lax.fori_loop(0, _NEWTON_STEPS, _improved_state, (log_d, target, a, c))[0])
+    for _ in range(_NEWTON_STEPS):
+        log_d = _improved(np, log_d, target, a, c)
     return np.exp(log_d)
 
 

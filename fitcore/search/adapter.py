@@ -121,9 +121,9 @@ def _identity(u: Array) -> Array:
 
 def new_sampler(
     log_likelihood: Callable[[Array], Array], *, n_dim: int, n_live: int, n_batch: int, seed: int, state: Path | None = None
-) -> nautilus.Sampler:
+) -> Any:
     """A sampler in the unit cube that writes no files of its own; from the state in a file, where one is given."""
-    found = nautilus.Sampler(
+    found: Any = nautilus.Sampler(
         _identity,
         log_likelihood,
         n_dim=n_dim,
@@ -143,7 +143,7 @@ def new_sampler(
     return found
 
 
-def check_state(sampler: nautilus.Sampler, state: Path) -> None:
+def check_state(sampler: Any, state: Path) -> None:
     """Refuse a state that does not fit: nautilus itself compares nothing when it resumes.
 
     Raises
@@ -158,7 +158,7 @@ def check_state(sampler: nautilus.Sampler, state: Path) -> None:
         raise ValueError(f"{state.name} holds no state of a sampler with {sampler.n_dim} parameters")
 
 
-def evidence_error(sampler: nautilus.Sampler) -> float:
+def evidence_error(sampler: Any) -> float:
     """Standard deviation of the log-evidence of a sampler whose exploration is discarded.
 
     Adds, shell by shell, the scatter of the likelihood, the binomial error of the shell's fraction of its bound, and that of the bound's

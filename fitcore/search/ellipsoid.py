@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fitcore.search.base import Array
 
@@ -71,5 +74,5 @@ def _exchange(lifted: Array, weight: Array) -> Array:
     return weight
 
 
-def _variance(lifted: Array, inverse: Array) -> Array:
+def _variance(lifted: Array, inverse: NDArray[np.floating[Any]]) -> Array:
     return np.sum((lifted @ inverse) * lifted, axis=1)

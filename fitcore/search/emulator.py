@@ -10,9 +10,10 @@ import itertools
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from fitcore.search.base import Array
+Array = NDArray[Any]  # some are float32
 
 N_FEATURES = 200
 GAIN = 1.2
@@ -35,7 +36,7 @@ class Ridge:
 
     ARRAYS = ("center", "scale", "directions", "offsets", "linear", "quadratic", "outer", "constant", "error")
 
-    def __init__(self, **arrays: Array) -> None:
+    def __init__(self, **arrays: Any) -> None:
         self.arrays = {name: np.asarray(arrays[name]) for name in self.ARRAYS}
 
     @classmethod
@@ -99,7 +100,7 @@ class Perceptrons:
 
     ARRAYS = ("center", "scale", *(f"{kind}_{layer}" for layer in range(len(HIDDEN) + 1) for kind in ("matrix", "bias")))
 
-    def __init__(self, **arrays: Array) -> None:
+    def __init__(self, **arrays: Any) -> None:
         self.arrays = {name: np.asarray(arrays[name]) for name in self.ARRAYS}
 
     @classmethod

@@ -1,5 +1,6 @@
-"""Sampling from a frozen mixture, and grading the sample: evidence and posterior are made of these draws alone. How the mixture came about is
-in `adaptation`; what follows a grade F is decided in `importance` and `nautilus`.
+"""Sampling from a frozen mixture, and grading the sample: evidence and posterior are made of these draws alone.
+
+How the mixture came about is in `adaptation`; what follows a grade F is decided in `importance` and `nautilus`.
 """
 
 from __future__ import annotations
@@ -98,16 +99,23 @@ def adapt_and_freeze(
     seed, name : name the random streams.
     """
     phase, first_call = journal.phase, journal.n_values
-    adapted: Adapted | None = None
-    for attempt in range(ATTEMPTS):
-        journal.phase = "adaptation"
-        rng = stream(seed, f"{name}.adaptation.{attempt}")
-        adapted = adapt(journal, start, rng, n_rounds=n_rounds if adapted is None else ROUNDS_AGAIN, earlier=adapted)
-        before = journal.n_values
-        journal.phase = "frozen draws"
-        frozen = sample_frozen(journal, adapted, stream(seed, f"{name}.frozen.{attempt}"), n_eff=n_eff)
-        if frozen.grade != "F" or frozen.efficiency < PROMISING_EFFICIENCY or attempt == ATTEMPTS - 1:
-            break
+    adapted, frozen, n_adapt = _attempt(journal, start, seed=seed, name=f"{name}.0", n_eff=n_eff, n_rounds=n_rounds)
+    n_attempts = 1
+    while frozen.grade == "F" and frozen.efficiency >= PROMISING_EFFICIENCY and n_attempts < ATTEMPTS:
         adapted.rounds.add(adapted.mixture, frozen.z, frozen.log_likelihood + log_prior(frozen.z))
+        adapted, frozen, n_adapt = _attempt(
+            journal, start, seed=seed, name=f"{name}.{n_attempts}", n_eff=n_eff, n_rounds=ROUNDS_AGAIN, earlier=adapted
+        )
+        n_attempts += 1
     journal.phase = phase
-    return adapted, replace(frozen, n_attempts=attempt + 1), before - first_call
+    return adapted, replace(frozen, n_attempts=n_attempts), n_adapt - first_call
+
+
+def _attempt(
+    journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int, earlier: Adapted | None = None
+) -> tuple[Adapted, Frozen, int]:
+    journal.phase = "adaptation"
+    adapted = adapt(journal, start, stream(seed, f"{name}.adaptation"), n_rounds=n_rounds, earlier=earlier)
+    n_before = journal.n_values
+    journal.phase = "frozen draws"
+    return adapted, sample_frozen(journal, adapted, stream(seed, f"{name}.frozen"), n_eff=n_eff), n_before

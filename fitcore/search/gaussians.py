@@ -41,7 +41,8 @@ def whitening(z: Array, weight: Array) -> tuple[Array, Array]:
     mean, covariance = moments(z, weight)
     scale = np.sqrt(np.maximum(np.diag(covariance), 1e-24))
     correlation = covariance / np.outer(scale, scale)
-    return mean, scale[:, None] * np.linalg.cholesky(correlation + 1e-10 * np.eye(len(mean)))
+    factor = np.linalg.cholesky(correlation + 1e-10 * np.eye(len(mean)))
+    return mean, np.asarray(scale[:, None] * factor, dtype=np.float64)
 
 
 def mahalanobis_squared(z: Array, mean: Array, factor: Array) -> Array:

@@ -108,7 +108,7 @@ class Mixture:
     def _factors(self) -> Array:
         blocks = self.covariance[:, self._columns][:, :, self._columns]
         try:
-            return np.linalg.cholesky(0.5 * (blocks + np.swapaxes(blocks, 1, 2)))
+            return np.asarray(np.linalg.cholesky(0.5 * (blocks + np.swapaxes(blocks, 1, 2))), dtype=np.float64)
         except np.linalg.LinAlgError:
             smallest = [float(np.linalg.eigvalsh(block)[0]) for block in blocks]
             raise SpecError(
@@ -207,8 +207,8 @@ class Mixture:
         z = normal.copy()
         for j in range(k):
             mine = np.flatnonzero((choice == 1 + j) | (choice == 1 + k + j))
-            block = normal[np.ix_(mine, self._columns)] @ self._factors[j].T
-            z[np.ix_(mine, self._columns)] = self.mean[j, self._columns] + scale[mine, None] * block
+            block = normal[mine][:, self._columns] @ self._factors[j].T
+            z[mine[:, None], np.array(self._columns)] = self.mean[j, self._columns] + scale[mine, None] * block
         from_components = choice > 0
         z[from_components] = self.bending.bent(z[from_components])
         return z

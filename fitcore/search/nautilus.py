@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import nautilus
 import numpy as np
 from scipy.special import ndtri
 
@@ -110,10 +109,10 @@ class _Run:
         self.n_before = ledger.n_calls
         self.n_batch = -(-settings.n_batch // problem.n_batch) * problem.n_batch
         self.mixture: Mixture | None = None
-        self.sampler = self._sampler()
+        self.sampler: Any = self._sampler()
         self.n_explore = 0
 
-    def _new(self, state: Path | None = None) -> nautilus.Sampler:
+    def _new(self, state: Path | None = None) -> Any:
         return new_sampler(
             self._log_likelihood,
             n_dim=max(2, self.problem.n_dim),  # nautilus knows no single parameter; a second one that does nothing changes no evidence
@@ -123,7 +122,7 @@ class _Run:
             state=state,
         )
 
-    def _sampler(self) -> nautilus.Sampler:
+    def _sampler(self) -> Any:
         with fast_parts():
             loaded = self.ledger.checkpoint.load_through(self._new)
             notes = self.ledger.states.get(FINISH, {}).get("notes", {})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fitcore.search.adaptation import Adapted
 from fitcore.search.base import Array, SearchOutcome
@@ -18,7 +19,7 @@ WEIGHT_IGNORED = 1e-9  # of the total: points that together carry less are left 
 Diagnostics = Mapping[str, float | int | str | bool]
 
 
-def kept(log_weight: Array) -> Array:
+def kept(log_weight: Array) -> NDArray[np.intp]:
     """Indices, in order, of the points that carry all but a billionth of the weight."""
     weight = np.exp(log_weight - np.max(log_weight))
     order = np.argsort(weight, kind="stable")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
@@ -134,14 +135,14 @@ def modes(function: Descent, starts: Array) -> list[Mode]:
     """Distinct minima of ``function``, deepest first; those too shallow to carry mass are left out."""
     places, values = descend(function, starts)
     found: list[Mode] = []
-    factors: list[Array] = []
+    factors: list[Any] = []
     for i in np.argsort(values, kind="stable"):
         if not np.isfinite(values[i]) or values[i] > values.min() + 2.0 * starts.shape[1] + 7.0:
             continue
         if any(np.linalg.norm(np.linalg.solve(factor, places[i] - mode.z)) < DISTINCT for mode, factor in zip(found, factors, strict=True)):
             continue
         found.append(_mode(function, places[i], float(values[i])))
-        factors.append(np.linalg.cholesky(found[-1].covariance))
+        factors.append(np.asarray(np.linalg.cholesky(found[-1].covariance)))
     return found
 
 

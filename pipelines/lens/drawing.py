@@ -185,6 +185,6 @@ def draw_panel(
 def encoded(figure: Figure) -> tuple[str, int, int]:
     """Data URI, width and height in pixels; lossless WebP, because pixels are data."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="webp", facecolor="white", pil_kwargs={"lossless": True, "quality": 60, "method": 3})
+    figure.savefig(buffer, format="webp", facecolor="white", pil_kwargs={"lossless": True, "quality": 20, "method": 1})
     width, height = (round(size * figure.dpi) for size in figure.get_size_inches())
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), width, height

@@ -46,7 +46,7 @@ def test_fields_are_leaves_parts_or_constants_by_their_annotation() -> None:
     ("make", "text"),
     [
         (lambda: Gaussian(centre=1), "Gaussian has no field 'centre'. Did you mean 'center'\\? Valid fields: 'center', 'sigma'"),
-        (lambda: Gaussian(), "Gaussian lacks 'center'. Give all of its fields: center, sigma, label, powers"),
+        (Gaussian, "Gaussian lacks 'center'. Give all of its fields: center, sigma, label, powers"),
         (lambda: Gaussian(1.0), "Gaussian takes no positional arguments; name its fields"),
         (lambda: Gaussian(center=1, sigma=0), r"Gaussian.sigma: 0 is outside the domain \(0, inf\). Give a number inside it"),
         (lambda: Gaussian(center=1, sigma=-1.0), "Gaussian.sigma: -1.0 is outside the domain"),

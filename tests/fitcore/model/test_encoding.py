@@ -14,6 +14,7 @@ from fitcore.errors import ModelError
 from fitcore.identity import digest
 from fitcore.model import Leaf, LogUniform, Tied, TruncatedNormal, Uniform, component
 from fitcore.model.encoding import decode_constant, decode_tree, encode_constant, encode_tree
+from fitcore.model.tree import checked
 
 
 @component
@@ -40,6 +41,7 @@ trees = st.recursive(
 @given(trees)
 @settings(max_examples=300, deadline=None)
 def test_trees_come_back_the_same(tree: Any) -> None:
+    tree = checked(tree)
     again = decode_tree(json.loads(json.dumps(encode_tree(tree), allow_nan=False, sort_keys=True)))
     assert again == tree
     assert digest(again) == digest(tree)

@@ -115,6 +115,10 @@ def test_constraints_hold_for_single_points_and_batches(model: Model, xp) -> Non
     np.testing.assert_array_equal(free.is_allowed(xp.zeros((2, 1))), [True, True])
 
 
+def test_a_single_constraint_needs_no_list() -> None:
+    assert Model({"a": 1}, Less("a", 2)).constraints == (Less("a", 2),)  # type: ignore[arg-type]
+
+
 def test_constraints_may_speak_of_fixed_and_tied_leaves() -> None:
     model = Model({"a": Uniform(0, 1), "b": 0.5, "c": Tied("a")}, [Less("c", "b")])
     np.testing.assert_array_equal(model.is_allowed(np.array([[0.4], [0.6]])), [True, False])
@@ -139,13 +143,9 @@ def test_constraints_may_speak_of_fixed_and_tied_leaves() -> None:
         (lambda: Model(Model({"a": 1})), "got a Model; give its .tree"),
         (lambda: Model({"a": 1}, [Less("a", "b")]), "The constraint a < b speaks of 'b', which is not a leaf"),
         (lambda: Model({"a": 1}, ["a < b"]), "A constraint is 'a < b'; give Less"),
-        (lambda: Model({"a": 1}, Less("a", 2)), "A constraint is|^$"),
     ],
 )
 def test_wrong_models_are_refused_when_made(make, text: str) -> None:
-    if text.endswith("|^$"):
-        assert make().constraints == (Less("a", 2),)
-        return
     with pytest.raises(ModelError, match=text):
         make()
 
@@ -194,21 +194,15 @@ def test_subtree_counts_paths_from_itself_and_keeps_what_is_inside(model: Model)
     assert blend.paths == ("center", "sigma")
     assert blend.priors["center"] == Uniform(0, 100)
     assert blend.constraints == ()
-    outer = (
-        Model({"in": model.tree, "out": 1}, [Less("in.line.sigma", "in.blend.sigma")])
-        if False
-        else Model(
-            {"in": {"a": Uniform(0, 1), "b": Uniform(0, 1), "c": Tied("in.a")}, "d": Uniform(0, 2), "e": {"x": Tied("d"), "y": Tied("d")}},
-            [Less("in.a", "in.b")],
-        )
-    )
+    inside = {"a": Uniform(0, 1), "b": Uniform(0, 1), "c": Tied("in.a")}
+    outer = Model({"in": inside, "d": Uniform(0, 2), "e": {"x": Tied("d"), "y": Tied("d")}}, [Less("in.a", "in.b")])
     inner = outer.subtree("in")
     assert inner.ties == {"a": ("a", "c")}
     assert inner.constraints == (Less("a", "b"),)
     twice = outer.subtree("e")
     assert twice.paths == ("x",)
     assert twice.ties == {"x": ("x", "y")}
-    with pytest.raises(ModelError, match="'d' is a leaf, .*; subtree\\(\\) needs a component"):
+    with pytest.raises(ModelError, match=r"'d' is a leaf, .*; subtree\(\) needs a component"):
         outer.subtree("d")
     with pytest.raises(ModelError, match="The model has no 'f'"):
         outer.subtree("f")

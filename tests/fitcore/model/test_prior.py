@@ -81,7 +81,7 @@ def test_projecting_a_projected_prior_goes_back_to_its_base() -> None:
 
 
 def test_projected_priors_do_not_nest() -> None:
-    with pytest.raises(PriorError, match="base is .* must be a prior that is not itself a ProbitNormal"):
+    with pytest.raises(PriorError, match=r"base is .* must be a prior that is not itself a ProbitNormal"):
         ProbitNormal(ProbitNormal(Uniform(0, 1), 0, 1), 0, 1)
 
 

@@ -49,7 +49,7 @@ def test_scale_reaches_every_prior() -> None:
 
 
 def test_a_missing_parameter_is_named() -> None:
-    with pytest.raises(LinkError, match="The samples have no parameter 'center'.* Did you mean 'centre'"):
+    with pytest.raises(LinkError, match=r"The samples have no parameter 'center'.* Did you mean 'centre'"):
         project(Model({"center": Uniform(0, 1)}), samples_of(centre=[0.1, 0.2]))
 
 

@@ -56,7 +56,7 @@ def _loop():
         ({"a.b": 1}, r"the key 'a.b' cannot be part of a path; use letters, digits"),
         ({1: 1}, "the key 1 cannot be part of a path"),
         ({"x": _loop()}, "the tree contains itself"),
-        ({"x": namedtuple("Point", "u v")(1, 2)}, "x: a named tuple Point; use a component"),  # noqa: PYI024
+        ({"x": namedtuple("Point", "u v")(1, 2)}, "x: a named tuple Point; use a component"),
         ({"d": Disk(radius=1.0, kind=[1])}, r"d.kind: the constant is \[1\] of type list"),  # type: ignore[arg-type]
     ],
 )
@@ -68,9 +68,9 @@ def test_what_is_no_tree_is_refused_with_its_path(tree, text: str) -> None:
 def test_replacing_a_node_checks_the_domain_again() -> None:
     assert trees.with_node(TREE, "a.1.0", 5.0)["a"][1][0] == 5.0
     assert TREE["a"][1][0] == Uniform(0, 2)  # type: ignore[index]
-    with pytest.raises(ModelError, match="Disk.radius: -1 is outside the domain"):
+    with pytest.raises(ModelError, match=r"Disk\.radius: -1 is outside the domain"):
         trees.with_node(TREE, "z.radius", -1)
-    with pytest.raises(ModelError, match="The model has no 'z.radios'. Did you mean 'z.radius'"):
+    with pytest.raises(ModelError, match=r"The model has no 'z\.radios'\. Did you mean 'z\.radius'"):
         trees.with_node(TREE, "z.radios", 1)
 
 

@@ -1,0 +1,156 @@
+"""`Frame`: the part of an image that a likelihood sees, laid out for fast evaluation.
+
+A square window around the lens, wide enough that light from outside the mask which the PSF carries in is there, of a size that the Fourier
+transform likes. Wrap-around spoils only a border that is not compared with data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from fitcore import backend as _backend  # isort: skip
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fitcore.errors import DataError
+from pipelines.lens.dataset import Imaging
+
+del _backend
+
+DEFAULT_MASK_RADIUS = 3.0
+_SMOOTH = sorted(2**a * 3**b * 5**c for a in range(10) for b in range(6) for c in range(4) if 2**a * 3**b * 5**c <= 2000)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """Arrays of one window; a pytree, so that one compiled function serves every lens of a survey.
+
+    Parameters
+    ----------
+    data : the image in the compared part, shape (v, v).
+    weight : 1 / noise there, 0 where not used.
+    sky : the constant column, whitened and normalized, shape (v * v,).
+    target : the whitened data without their sky component, shape (v * v,).
+    x, y : sub-pixel positions in arcsec of the whole window, shape (sub-pixels, n, n).
+    psf_transform : Fourier transform of the point-spread function, shape (n, n), complex.
+    log_normalization : sum over used pixels of ln(2 pi noise^2).
+    border : pixels on each side of the window that are not compared; static.
+    """
+
+    data: Any
+    weight: Any
+    sky: Any
+    target: Any
+    x: Any
+    y: Any
+    psf_transform: Any
+    log_normalization: Any
+    border: int = dataclasses.field(metadata={"static": True})
+
+    @classmethod
+    def from_imaging(
+        cls,
+        imaging: Imaging,
+        *,
+        mask_radius: float = DEFAULT_MASK_RADIUS,
+        center: tuple[float, float] = (0.0, 0.0),
+        over_sampling: int = 2,
+        extra_variance: Any = None,
+    ) -> Frame:
+        """The window of ``mask_radius`` arcsec around ``center``.
+
+        Parameters
+        ----------
+        over_sampling : sub-pixels on a side of a pixel.
+        extra_variance : added to the noise's variance, shape of the image; for model inadequacy.
+
+        Raises
+        ------
+        DataError
+            when no used pixel lies within the mask.
+        """
+        scale, half = imaging.pixel_scale, imaging.psf.shape[0] // 2
+        size = next(n for n in _SMOOTH if n >= 2 * (int(np.ceil(mask_radius / scale)) + half) + 1)
+        n_y, n_x = imaging.shape
+        column = round(center[0] / scale + 0.5 * (n_x - 1))
+        row = round(center[1] / scale + 0.5 * (n_y - 1))
+        first_column, first_row = column - size // 2, row - size // 2
+        data, variance = _window(imaging.data, first_row, first_column, size), _window(_variance(imaging, extra_variance), first_row, first_column, size)
+        axis_x = (first_column + np.arange(size) - 0.5 * (n_x - 1)) * scale
+        axis_y = (first_row + np.arange(size) - 0.5 * (n_y - 1)) * scale
+        radius = np.hypot(axis_x[None, :] - center[0], axis_y[:, None] - center[1])
+        inside = (variance > 0) & np.isfinite(variance) & (radius <= mask_radius)
+        view = slice(half, size - half)
+        inside, data, variance = inside[view, view], data[view, view], variance[view, view]
+        if not inside.any():
+            raise DataError(
+                f"{imaging.name}: no used pixel lies within {mask_radius} arcsec of {center}. Check mask_radius and mask_centre in info.yaml."
+            )
+        weight = np.where(inside, 1.0 / np.sqrt(np.where(inside, variance, 1.0)), 0.0)
+        sky = (weight / np.sqrt((weight**2).sum())).ravel()
+        whitened = (data * weight).ravel()
+        offset = ((np.arange(over_sampling) + 0.5) / over_sampling - 0.5) * scale
+        shifts = [(dx, dy) for dy in offset for dx in offset]
+        return cls(
+            data=jnp.asarray(data),
+            weight=jnp.asarray(weight),
+            sky=jnp.asarray(sky),
+            target=jnp.asarray(whitened - sky * (sky @ whitened)),
+            x=jnp.asarray(np.stack([np.tile(axis_x + dx, (size, 1)) for dx, _ in shifts])),
+            y=jnp.asarray(np.stack([np.tile((axis_y + dy)[:, None], (1, size)) for _, dy in shifts])),
+            psf_transform=jnp.asarray(_psf_transform(imaging.psf, size)),
+            log_normalization=jnp.asarray(np.log(2.0 * np.pi * variance[inside]).sum()),
+            border=half,
+        )
+
+    @property
+    def compared(self) -> slice:
+        """The rows, and columns, of the window that are compared with data."""
+        return slice(self.border, self.x.shape[-1] - self.border)
+
+    @property
+    def n_used(self) -> int:
+        """Number of pixels that are compared with the model."""
+        return int((np.asarray(self.weight) > 0).sum())
+
+    def convolved(self, pictures: Any) -> Any:
+        """Pictures of the whole window, shape (k, n, n), seen through the PSF, in the compared part, shape (k, v, v).
+
+        Two real pictures share one complex transform.
+        """
+        k, n = pictures.shape[0], pictures.shape[-1]
+        if k % 2:
+            pictures = jnp.concatenate([pictures, jnp.zeros((1, n, n))])
+        packed = jax.lax.complex(pictures[::2], pictures[1::2])
+        seen = jnp.fft.ifft2(jnp.fft.fft2(packed) * self.psf_transform)[:, self.compared, self.compared]
+        return jnp.stack([seen.real, seen.imag], axis=1).reshape(-1, *seen.shape[1:])[:k]
+
+    def whitened(self, pictures: Any) -> Any:
+        """Pictures of the compared part in units of the noise, as rows, without their sky component; shape (k, v * v)."""
+        rows = (pictures * self.weight).reshape(pictures.shape[0], -1)
+        return rows - (rows @ self.sky)[:, None] * self.sky
+
+
+def _window(plane: Any, first_row: int, first_column: int, size: int) -> Any:
+    """A square window of an image, zero where it reaches beyond."""
+    window = np.zeros((size, size))
+    rows = slice(max(0, first_row), min(plane.shape[0], first_row + size))
+    columns = slice(max(0, first_column), min(plane.shape[1], first_column + size))
+    window[rows.start - first_row : rows.stop - first_row, columns.start - first_column : columns.stop - first_column] = plane[rows, columns]
+    return window
+
+
+def _variance(imaging: Imaging, extra: Any) -> Any:
+    variance = np.where(imaging.used, np.where(imaging.used, imaging.noise, 1.0) ** 2, 0.0)
+    return variance if extra is None else np.where(imaging.used, variance + np.asarray(extra), 0.0)
+
+
+def _psf_transform(psf: Any, size: int) -> Any:
+    padded = np.zeros((size, size))
+    padded[: psf.shape[0], : psf.shape[1]] = psf
+    return np.fft.fft2(np.roll(padded, (-(psf.shape[0] // 2), -(psf.shape[1] // 2)), axis=(0, 1)))

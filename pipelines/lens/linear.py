@@ -1,0 +1,159 @@
+"""The likelihood of a lens: rays traced, light in columns, amplitudes solved; and the pictures of one fit.
+
+log L = -1/2 sum [ (d - m)^2 / s^2 + ln(2 pi s^2) ] over the used pixels, at the non-negative amplitudes of the Gaussians and the free constant
+sky that maximize it. Its gradient follows by the envelope theorem: the amplitudes are held fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fitcore import backend as _backend  # isort: skip
+
+import jax
+import jax.numpy as jnp
+
+from pipelines.lens.columns import GaussianBasis, images, sub_pixel_mean
+from pipelines.lens.frame import Frame
+from pipelines.lens.mass import Isothermal, PowerLaw, terms_needed
+from pipelines.lens.nnls import nnls
+
+del _backend
+
+LENS_LIGHT, SOURCE = "lens_light", "source"
+SERIES_TOLERANCE = 1e-9
+ELLIPTICITY_STEPS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
+"""The series of a power law is cut where its remainder is 1e-9, for the smallest of these that is above |eps|."""
+
+
+def masses_of(instance: Mapping[str, Any]) -> list[Any]:
+    """The mass components: everything outside the light of lens and source."""
+    return [part for key, part in instance.items() if key not in (LENS_LIGHT, SOURCE)]
+
+
+def lights_of(part: Any) -> list[Any]:
+    """The light components of one entry: a component, or a dict of them."""
+    return list(part.values()) if isinstance(part, Mapping) else [part]
+
+
+def deflection(mass: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """Deflection with no more terms of the power law's series than the ellipticity needs; arcsec, shape of ``x``."""
+    if not isinstance(mass, PowerLaw | Isothermal):
+        return mass.deflection(x, y)
+    counts = [terms_needed(size, SERIES_TOLERANCE) for size in ELLIPTICITY_STEPS] + [None]
+    size = jnp.sqrt(mass.ellipticity_1**2 + mass.ellipticity_2**2)
+    index = jnp.searchsorted(jnp.asarray(ELLIPTICITY_STEPS), size)
+    branches = [lambda a, b, n=n: mass.deflection(a, b, n) for n in counts]
+    return jax.lax.switch(index, branches, x, y)
+
+
+def traced(instance: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Any]:
+    """Source-plane positions of image positions, arcsec."""
+    parts = [deflection(mass, x, y) for mass in masses_of(instance)]
+    return x - sum(part[0] for part in parts), y - sum(part[1] for part in parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Light:
+    """Light in the window before the PSF: columns (k, n, n) of the Gaussians, and one picture of everything with a fixed intensity."""
+
+    columns: Any
+    fixed: Any
+
+
+def light_of(part: Any, x: Any, y: Any) -> Light:
+    """Columns and fixed picture of the light components at sub-pixel positions (of the image, or traced to the source plane)."""
+    lights = lights_of(part)
+    bases = [light for light in lights if isinstance(light, GaussianBasis)]
+    columns = [images(basis.radius_squared(x, y), basis.sigma_max, basis.n) for basis in bases]
+    fixed = [sub_pixel_mean(light.surface_brightness(x, y)) for light in lights if not isinstance(light, GaussianBasis)]
+    shape = x.shape[1:]
+    return Light(
+        columns=jnp.concatenate(columns) if columns else jnp.zeros((0, *shape)),
+        fixed=sum(fixed) if fixed else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """A solved fit: whitened columns (k, pixels), their amplitudes, which are positive, and the whitened residual (pixels,)."""
+
+    columns: Any
+    amplitudes: Any
+    active: Any
+    residual: Any
+
+
+def solve(columns: Any, frame: Frame, fixed: Any = None) -> Solution:
+    """Amplitudes of unconvolved columns of the window that fit the frame's data, after the fixed picture."""
+    rows = frame.whitened(frame.convolved(columns))
+    target = frame.target if fixed is None else frame.target - frame.whitened(frame.convolved(fixed[None]))[0]
+    still_rows, still_target = jax.lax.stop_gradient((rows, target))
+    amplitudes, active = nnls(still_rows @ still_rows.T, still_rows @ still_target)
+    return Solution(columns=rows, amplitudes=amplitudes, active=active, residual=target - amplitudes @ rows)
+
+
+def log_likelihood(instance: Mapping[str, Any], frame: Frame) -> Any:
+    """Natural logarithm of the likelihood of an instance, one number; traceable, and differentiable in reverse mode."""
+    lens = light_of(instance[LENS_LIGHT], frame.x, frame.y)
+    source = light_of(instance[SOURCE], *traced(instance, frame.x, frame.y))
+    fixed = [part.fixed for part in (lens, source) if part.fixed is not None]
+    solution = solve(jnp.concatenate([lens.columns, source.columns]), frame, sum(fixed) if fixed else None)
+    return -0.5 * (solution.residual @ solution.residual + frame.log_normalization)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """One fit to look at, on the compared part of the frame, shape (v, v), in the image's unit; residual = data - lens_light - lensed_source - sky.
+
+    ``amplitudes`` are those of the Gaussians, lens light first; ``log_likelihood`` is one number.
+    """
+
+    lens_light: Any
+    lensed_source: Any
+    sky: Any
+    residual: Any
+    amplitudes: Any
+    log_likelihood: Any
+
+
+def pictures(instance: Mapping[str, Any], frame: Frame) -> Pictures:
+    """Lens light, lensed source, sky and residual of an instance; traceable."""
+    lens = light_of(instance[LENS_LIGHT], frame.x, frame.y)
+    source = light_of(instance[SOURCE], *traced(instance, frame.x, frame.y))
+    fixed = [part.fixed for part in (lens, source) if part.fixed is not None]
+    solution = solve(jnp.concatenate([lens.columns, source.columns]), frame, sum(fixed) if fixed else None)
+    n = lens.columns.shape[0]
+    seen = [
+        frame.convolved((_combined(amplitudes, part.columns) + (0.0 if part.fixed is None else part.fixed))[None])[0]
+        for part, amplitudes in ((lens, solution.amplitudes[:n]), (source, solution.amplitudes[n:]))
+    ]
+    left = frame.data - seen[0] - seen[1]
+    sky = jnp.sum(left * frame.weight**2) / jnp.sum(frame.weight**2)
+    return Pictures(
+        lens_light=seen[0],
+        lensed_source=seen[1],
+        sky=sky,
+        residual=left - sky,
+        amplitudes=solution.amplitudes,
+        log_likelihood=-0.5 * (solution.residual @ solution.residual + frame.log_normalization),
+    )
+
+
+def _combined(amplitudes: Any, columns: Any) -> Any:
+    return jnp.tensordot(amplitudes, columns, axes=1)
+
+
+def source_plane(instance: Mapping[str, Any], amplitudes: Any, x: Any, y: Any) -> Any:
+    """Surface brightness of the source at source-plane positions in arcsec; ``amplitudes`` are those of all Gaussians of the fit."""
+    lights = lights_of(instance[SOURCE])
+    bases = [light for light in lights if isinstance(light, GaussianBasis)]
+    own = amplitudes[len(amplitudes) - sum(basis.n for basis in bases) :]
+    total = jnp.zeros_like(x)
+    for basis in bases:
+        total = total + _combined(own[: basis.n], images(basis.radius_squared(x, y)[None], basis.sigma_max, basis.n))
+        own = own[basis.n :]
+    return total + sum(light.surface_brightness(x, y) for light in lights if not isinstance(light, GaussianBasis))
