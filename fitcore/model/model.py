@@ -34,7 +34,7 @@ class Model:
     """What is fitted: any nesting of components, dicts, lists and tuples whose leaves are priors, numbers (fixed) or ties.
 
     The free parameters are the leaves that are priors, in order of declaration, named by their paths, such as ``"line.center"``.
-    Two leaves with equal priors are two parameters; to make them one, tie them. Models are immutable and equal by value.
+    Two leaves with equal priors are two parameters, unless they are tied. Models are immutable and equal by value.
 
     Parameters
     ----------
@@ -164,14 +164,8 @@ class Model:
     def replace(self, changes: Mapping[str, Any]) -> Model:
         """A new model with other leaves or subtrees at existing paths.
 
-        Parameters
-        ----------
-        changes : by path, a leaf, a subtree, or a `Model`, whose ties and constraints come with it. Ties in a plain subtree are paths of
-            the whole model.
-
-        Raises
-        ------
-        ModelError : for an unknown path, or when the result is no valid model (a tie to a leaf that is gone, ...).
+        Each change is a leaf, a subtree, or a `Model`, whose ties and constraints come with it; ties in a plain subtree are paths of the
+        whole model. A `ModelError` is raised for an unknown path, or when the result is no valid model (a tie to a leaf that is gone, ...).
         """
         tree, constraints = self.tree, self.constraints
         for path, value in changes.items():

@@ -148,11 +148,7 @@ class Mixture:
                 f"{int(keep.sum())} of {len(z)} samples carry weight; a mixture needs at least two different ones. "
                 "Start the search without a proposal."
             )
-        k_max = k_max or (12 if z.shape[1] <= LOW_DIMENSION else 8)
-        weight = weights_from(log_weight[keep])
-        bending = fit_bending(z[keep], weight)
-        found = fit_gaussians(bending.straighten(z[keep]), weight, k_max=k_max, rng=stream(0, "mixture.fit"))
-        return cls.of(Components(weight=found.weight, mean=found.mean, covariance=found.covariance * scale**2), bending=bending)
+        return _fitted(z[keep], weights_from(log_weight[keep]), scale, k_max or (12 if z.shape[1] <= LOW_DIMENSION else 8))
 
     @classmethod
     def of(cls, components: Components, **settings: Any) -> Mixture:
@@ -174,7 +170,7 @@ class Mixture:
             when ``columns`` does not name ``n_dim``-many places at most, each once.
         """
         places = [int(c) for c in columns]
-        if len(places) != self.n_dim or len(set(places)) != len(places) or not all(0 <= c < n_dim for c in places):
+        if len(places) != self.n_dim or len(set(places)) != len(places) or min(places) < 0 or max(places) >= n_dim:
             raise LinkError(
                 f"columns is {places} for {self.n_dim} dimensions of {n_dim}; give one place from 0 to {n_dim - 1} for each, all different."
             )
@@ -285,6 +281,24 @@ class Mixture:
         for name, value in self.to_arrays().items():
             parts.update(name.encode() + str(np.shape(value)).encode() + np.ascontiguousarray(value).tobytes())
         return parts.hexdigest()
+
+
+def _fitted(z: Array, weight: Array, scale: float, k_max: int) -> Mixture:
+    """The better of a straight and a bent mixture, by Akaike's criterion."""
+    n, d = 1.0 / float(np.sum(weight * weight)), z.shape[1]
+    straight = Bending.none(d)
+    best, best_score = None, -np.inf
+    for bending in (straight, fit_bending(z, weight)):
+        if best is not None and not len(bending):
+            break
+        found = fit_gaussians(bending.straighten(z), weight, k_max=k_max, rng=stream(0, "mixture.fit"))
+        stretched = Components(weight=found.weight, mean=found.mean, covariance=found.covariance * scale**2)
+        plain = Mixture.of(found, bending=bending)
+        score = n * float(weight @ plain.log_prob(z)) - len(found) * (1 + d + d * (d + 1) / 2) - 3 * d * len(bending)
+        if score > best_score:
+            best, best_score = Mixture.of(stretched, bending=bending), score
+    assert best is not None
+    return best
 
 
 _NUMBERS = ("core_scale", "core_dof", "wide_scale", "wide_dof", "prior_weight", "wide_weight")

@@ -163,7 +163,10 @@ class _Run:
 
     def explore(self) -> None:
         """The exploration; done at once where a resumed sampler has it behind it."""
+        is_resumed = bool(self.sampler.explored)
         self._advance(lambda: bool(self.sampler.explored), "exploration", n_shell=0, n_eff=0, discard_exploration=False)
+        if not is_resumed:
+            self.ledger.checkpoint.save_through(self.sampler.write, n_calls=self.ledger.n_calls)
         self.n_explore = int(np.sum(self.sampler.shell_end_exp)) if self.sampler.discard_exploration else int(self.sampler.n_like)
 
     def _start(self, notes: dict[str, Any]) -> Mixture:

@@ -99,7 +99,7 @@ def compass(position_angle_of_y: float) -> tuple[tuple[float, float], tuple[floa
 
 def _outlined(ink: str) -> dict[str, Any]:
     paper = "white" if ink == "black" else "black"
-    return {"color": ink, "path_effects": [withStroke(linewidth=2.2, foreground=paper, alpha=0.55)]}
+    return {"color": ink, "path_effects": [withStroke(linewidth=2.4, foreground=paper, alpha=0.75)]}
 
 
 def _draw_compass(axes: Axes, position_angle_of_y: float, ink: str) -> None:
@@ -110,7 +110,7 @@ def _draw_compass(axes: Axes, position_angle_of_y: float, ink: str) -> None:
         tip, name = middle + 0.09 * np.array(way) * square, middle + 0.13 * np.array(way) * square
         axes.annotate(
             "", xy=tuple(tip), xytext=tuple(middle), xycoords="axes fraction",
-            arrowprops={"arrowstyle": "-|>,head_width=0.16,head_length=0.32", "color": ink, "lw": 1.0, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-|>,head_width=0.16,head_length=0.32", "lw": 1.0, "shrinkA": 0, "shrinkB": 0} | _outlined(ink),
         )  # fmt: skip
         axes.text(float(name[0]), float(name[1]), letter, transform=axes.transAxes, ha="center", va="center", size=8.5, **_outlined(ink))
 

@@ -4,6 +4,7 @@ Pictures that can be compared have the same stretch. How one picture is drawn is
 the pictures looks like, and files are other modules' business.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from pipelines.lens.drawing import DIVERGING, draw_panel, encoded, stretch
 RESIDUAL_LIMIT = 5.0
 CORNER_WIDTH = 1500  # pixels
 DROP = 1e-12  # samples lighter than this beside the heaviest cannot be seen
+LONGEST_LABEL = 24
+NOT_IN_FONT = re.compile("[^ -~\u00a0-\u024f\u0370-\u03ff]")
 SYMBOLS = {
     "center_x": r"$x$ [arcsec]",
     "center_y": r"$y$ [arcsec]",
@@ -230,10 +233,13 @@ def _source_panel(source: SourcePlane | None) -> Panel:
 
 
 def axis_label(path: str, labels: Mapping[str, str]) -> str:
-    """The label given, else the symbol of a known leaf, else the path; dollars are text, never mathematics."""
-    if path in labels:
-        return labels[path].replace("$", r"\$")
-    return SYMBOLS.get(path.rsplit(".", 1)[-1], path.replace("$", r"\$"))
+    """The label given, else the symbol of a known leaf, else the path, as plain text that the font has, of a length that fits."""
+    leaf = path.rsplit(".", 1)[-1]
+    if path not in labels and leaf in SYMBOLS:
+        return SYMBOLS[leaf]
+    text = NOT_IN_FONT.sub("?", labels.get(path, path))
+    # A dollar would begin mathematics.
+    return (text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…").replace("$", r"\$")
 
 
 def corner_figure(samples: Posterior, truth: Mapping[str, float]) -> Figure | None:

@@ -166,7 +166,9 @@ def test_corner_labels_and_truth() -> None:
 def test_dollars_in_a_path_are_text() -> None:
     assert axis_label("a.$x_{", {}) == r"a.\$x_{"
     assert axis_label("mass.slope", {"mass.slope": "cost $"}) == r"cost \$"
-    panel = corner_panel(posterior(paths=("a.$x_{", "b.\\frac$")), {})
+    assert axis_label("a\x1b漢.é\n", {}) == "a??.é?"
+    assert len(axis_label("p" * 500, {})) == 24
+    panel = corner_panel(posterior(paths=("a.$x_{", "b.\\frac$漢")), {})
     assert panel.picture
 
 

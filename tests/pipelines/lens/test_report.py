@@ -304,5 +304,6 @@ def test_it_is_written_whole_or_not_at_all(bare: ReportContent, tmp_path: Path, 
     assert [path.name for path in target.parent.iterdir()] == ["report.html"]
 
 
-def test_no_state_of_pyplot_is_used(full: ReportContent) -> None:
+def test_no_state_of_pyplot_is_used(full_page: str) -> None:
+    assert full_page
     assert not sys.modules["matplotlib.pyplot"].get_fignums()  # corner imports it; no figure may be registered there

@@ -1,0 +1,221 @@
+"""Variable projection: the fit as a function of its non-linear parameters alone, with its gradient and Gauss-Newton matrix.
+
+Amplitudes and sky are solved inside; their columns are projected out of the Jacobian (Kaufman 1975, BIT 15, 49), so the inverse matrix is the
+covariance marginalized over them. Derivatives are written out: the light of a basis depends on its parameters through the radius squared
+alone, so one picture of d light / d R^2 serves all of them. Deflections come from a compiled piece of their own: in one piece XLA computes
+them again for every use.
+
+The parameter vector of a `lens` has 17 entries, in the order of the model tree: center_x, center_y, ellipticities of the first and the second
+set of the lens light (6), center_x, center_y, ellipticity, einstein_radius of the mass (5), shear (2), center and ellipticity of the source (4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from fitcore import backend as _backend  # isort: skip
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import cho_solve
+from numpy.typing import NDArray
+
+from fitcore.evaluation import compiled
+from pipelines.lens.columns import images, radius_squared, slope_image, sub_pixel_mean
+from pipelines.lens.frame import Frame
+from pipelines.lens.geometry import ellipse_vector, elliptical_radius
+from pipelines.lens.linear import deflection
+from pipelines.lens.mass import Isothermal
+from pipelines.lens.nnls import factor, nnls, scaled
+
+del _backend
+
+Array = NDArray[np.float64]
+LIGHT = np.arange(6)
+LENSING = np.arange(6, 17)
+ALL = np.arange(17)
+EINSTEIN_RADIUS, SHEAR, SOURCE_CENTER = 10, slice(11, 13), slice(13, 15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bases:
+    """Sizes of the three sets of Gaussians: widest width in arcsec and number of members."""
+
+    first: tuple[float, int] = (3.6, 18)
+    second: tuple[float, int] = (3.6, 10)
+    source: tuple[float, int] = (0.35, 10)
+
+
+def _radius_and_slopes(x: Any, y: Any, e_1: Any, e_2: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """R^2 and its derivatives with respect to x, y, e_1, e_2."""
+    w_x, w_y = ellipse_vector(x, y, e_1, e_2)
+    flat = 1.0 - e_1**2 - e_2**2
+    square = (w_x * w_x + w_y * w_y) / flat
+    return (
+        square,
+        2.0 * ((1.0 - e_1) * w_x - e_2 * w_y) / flat,
+        2.0 * ((1.0 + e_1) * w_y - e_2 * w_x) / flat,
+        2.0 * (y * w_y - x * w_x + e_1 * square) / flat,
+        2.0 * (e_2 * square - y * w_x - x * w_y) / flat,
+    )
+
+
+def _unit_deflection(ellipticity: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """Deflection of an isothermal ellipsoid of Einstein radius 1 at the origin."""
+    mass = Isothermal(center_x=0.0, center_y=0.0, ellipticity_1=ellipticity[0], ellipticity_2=ellipticity[1], einstein_radius=1.0)
+    return deflection(mass, x, y)
+
+
+@compiled
+def _rays(mass: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    return _unit_deflection(mass[2:4], x - mass[0], y - mass[1])
+
+
+@compiled
+def _rays_and_slopes(mass: Any, x: Any, y: Any) -> tuple[Any, ...]:
+    """The unit deflection and its derivatives with respect to the ellipticity's components."""
+
+    def of(ellipticity: Any) -> tuple[Any, Any]:
+        return _unit_deflection(ellipticity, x - mass[0], y - mass[1])
+
+    value, first = jax.jvp(of, (mass[2:4],), (jnp.array([1.0, 0.0]),))
+    _, second = jax.jvp(of, (mass[2:4],), (jnp.array([0.0, 1.0]),))
+    return (*value, *first, *second)
+
+
+def _lens_light(p: Any, frame: Frame, slopes: bool) -> list[tuple[Any, dict[int, Any]]]:
+    """R^2 of the two sets of the lens light, and its derivatives by parameter index."""
+    parts = []
+    for e_1, e_2 in ((2, 3), (4, 5)):
+        x, y = frame.x - p[0], frame.y - p[1]
+        if slopes:
+            square, d_x, d_y, d_1, d_2 = _radius_and_slopes(x, y, p[e_1], p[e_2])
+            parts.append((square, {0: -d_x, 1: -d_y, e_1: d_1, e_2: d_2}))
+        else:
+            parts.append((radius_squared(x, y, p[e_1], p[e_2]), {}))
+    return parts
+
+
+def _source(p: Any, frame: Frame, rays: tuple[Any, ...], slopes: bool) -> tuple[Any, dict[int, Any]]:
+    """R^2 of the source at the traced positions, and its derivatives by parameter index."""
+    b = p[EINSTEIN_RADIUS]
+    x, y = frame.x, frame.y
+    beta_x = x - b * rays[0] - p[11] * x - p[12] * y - p[13]
+    beta_y = y - b * rays[1] - p[12] * x + p[11] * y - p[14]
+    if not slopes:
+        return radius_squared(beta_x, beta_y, p[15], p[16]), {}
+    square, d_x, d_y, d_1, d_2 = _radius_and_slopes(beta_x, beta_y, p[15], p[16])
+    # the potential is homogeneous of degree one about its center: its second derivatives follow from kappa alone
+    off_x, off_y = x - p[6], y - p[7]
+    strength = b / (elliptical_radius(off_x, off_y, p[8], p[9]) + 1e-12) / (off_x**2 + off_y**2 + 1e-12)
+    h_xx, h_xy, h_yy = strength * off_y**2, -strength * off_x * off_y, strength * off_x**2
+    return square, {
+        6: d_x * h_xx + d_y * h_xy,
+        7: d_x * h_xy + d_y * h_yy,
+        8: -b * (d_x * rays[2] + d_y * rays[3]),
+        9: -b * (d_x * rays[4] + d_y * rays[5]),
+        10: -(d_x * rays[0] + d_y * rays[1]),
+        11: d_y * y - d_x * x,
+        12: -(d_x * y + d_y * x),
+        13: -d_x,
+        14: -d_y,
+        15: d_1,
+        16: d_2,
+    }
+
+
+def _fields(p: Any, frame: Frame, rays: tuple[Any, ...], which: str, slopes: bool) -> list[tuple[Any, dict[int, Any]]]:
+    light = [] if which == "source" else _lens_light(p, frame, slopes)
+    return light + ([] if which == "light" else [_source(p, frame, rays, slopes)])
+
+
+def _ladders(bases: Bases, which: str) -> list[tuple[float, int]]:
+    light = [] if which == "source" else [bases.first, bases.second]
+    return light + ([] if which == "light" else [bases.source])
+
+
+def _rows(p: Any, frame: Frame, rays: tuple[Any, ...], which: str, bases: Bases) -> Any:
+    squares = [square for square, _ in _fields(p, frame, rays, which, slopes=False)]
+    ladders = _ladders(bases, which)
+    columns = jnp.concatenate([images(square, *ladder) for square, ladder in zip(squares, ladders, strict=True)])
+    return frame.whitened(frame.convolved(columns))
+
+
+@partial(compiled, static_argnames=("which", "bases"))
+def _solved(p: Any, frame: Frame, rays: Any, held: Any, which: str, bases: Bases) -> tuple[Any, ...]:
+    """chi^2, amplitudes (those of the held rows first), residual, and all rows."""
+    rows = jnp.concatenate([held, _rows(p, frame, rays, which, bases)])
+    amplitudes, _ = nnls(rows @ rows.T, rows @ frame.target)
+    residual = frame.target - amplitudes @ rows
+    return residual @ residual, amplitudes, residual, rows
+
+
+@partial(compiled, static_argnames=("which", "bases"))
+def _gauss_newton(p: Any, frame: Frame, rays: Any, held: Any, which: str, bases: Bases) -> tuple[Any, ...]:
+    """chi^2, amplitudes, the projected matrix J'J and J'r of the non-linear parameters, zero where they have no effect."""
+    rows = jnp.concatenate([held, _rows(p, frame, rays, which, bases)])
+    gram, projection = rows @ rows.T, rows @ frame.target
+    amplitudes, active = nnls(gram, projection)
+    residual = frame.target - amplitudes @ rows
+    own = amplitudes[held.shape[0] :]
+    slopes: dict[int, Any] = {}
+    start = 0
+    for (square, derivatives), (sigma, n) in zip(_fields(p, frame, rays, which, slopes=True), _ladders(bases, which), strict=True):
+        steepness = slope_image(square, own[start : start + n], sigma)
+        start += n
+        for index, derivative in derivatives.items():
+            slopes[index] = slopes.get(index, 0.0) + sub_pixel_mean(steepness * derivative)
+    order = sorted(slopes)
+    jacobian = frame.whitened(frame.convolved(jnp.stack([slopes[index] for index in order])))
+    unit, _, scale = scaled(gram, projection)
+    cross = jnp.where(active[:, None], (rows @ jacobian.T) / scale[:, None], 0.0)
+    matrix = jacobian @ jacobian.T - cross.T @ cho_solve((factor(unit, active), True), cross)
+    return residual @ residual, amplitudes, matrix, jacobian @ residual
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VariableProjection:
+    """The fit of a frame as a function of some of the 17 parameters.
+
+    Parameters
+    ----------
+    frame : the data.
+    which : ``"light"`` (no source), ``"source"`` (lens light held in ``held``), or ``"joint"``.
+    bases : sizes of the sets of Gaussians.
+    held : whitened rows of columns whose shapes are fixed, shape (k, pixels); their amplitudes stay free.
+    """
+
+    frame: Frame
+    which: str
+    bases: Bases
+    held: Any = None
+
+    @property
+    def parameters(self) -> NDArray[np.int_]:
+        """Indices of the parameters that matter here."""
+        return {"light": LIGHT, "source": LENSING, "joint": ALL}[self.which]
+
+    @cached_property
+    def _held(self) -> Any:
+        return jnp.zeros((0, self.frame.target.shape[0])) if self.held is None else jnp.asarray(self.held)
+
+    def _traced(self, p: Array, slopes: bool) -> tuple[Any, ...]:
+        if self.which == "light":
+            return ()
+        piece = _rays_and_slopes if slopes else _rays
+        return piece(jnp.asarray(p[6:10]), self.frame.x, self.frame.y)
+
+    def solved(self, p: Array) -> tuple[float, Array, Array, Array]:
+        """chi^2, amplitudes, whitened residual and whitened rows at ``p``, shape (17,)."""
+        result = _solved(jnp.asarray(p), self.frame, self._traced(p, False), self._held, self.which, self.bases)
+        return float(result[0]), np.asarray(result[1]), np.asarray(result[2]), np.asarray(result[3])
+
+    def gauss_newton(self, p: Array) -> tuple[float, Array, Array]:
+        """chi^2, projected J'J and J'r of `parameters` at ``p``, shape (17,)."""
+        chi2, _, matrix, gradient = _gauss_newton(
+            jnp.asarray(p), self.frame, self._traced(p, True), self._held, self.which, self.bases
+        )
+        return float(chi2), np.asarray(matrix), np.asarray(gradient)
