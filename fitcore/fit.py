@@ -183,6 +183,7 @@ def _search(
         value_and_gradient=likelihood.value_and_gradient if running.use_jax else None,
         proposal=None if request.proposal is None else request.proposal.mixture,
         n_batch=running.n_batch,
+        n_threads=n_threads,
         analysis=running,
         model=request.model,
     )

@@ -43,6 +43,7 @@ class Problem:
     value_and_gradient : takes ``z`` of shape (n, n_dim) in probit space, returns log-likelihoods (n,) and their gradients with respect
         to ``z``, (n, n_dim); None where the likelihood cannot be differentiated.
     proposal : mixture in probit space to start from; None for a cold search.
+    n_threads : threads that a search of its own evaluations may use; never changes a number.
     n_batch : points that ``log_likelihood`` evaluates in one compiled call; batches of a multiple of it waste nothing.
     analysis : for searches that belong to one science and live beside it; None elsewhere. Searches in fitcore never touch it.
     model : as `analysis`.
@@ -54,6 +55,7 @@ class Problem:
     value_and_gradient: Callable[[Array], tuple[Array, Array]] | None = None
     proposal: Any = None
     n_batch: int = 32
+    n_threads: int = 1
     analysis: Any = None
     model: Any = None
 

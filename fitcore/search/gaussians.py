@@ -14,6 +14,7 @@ from fitcore.search.base import Array
 
 COVARIANCE_FLOOR = 1e-4  # of the whitened points' unit variance
 WEIGHT_IGNORED = 1e-4  # the many points that together carry less change no fit, and cost time
+MOST_POINTS = 5000
 LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -120,6 +121,10 @@ def fit_gaussians(z: Array, weight: Array, *, k_max: int, rng: np.random.Generat
     order = np.argsort(weight, kind="stable")
     keep = np.sort(order[np.cumsum(weight[order]) > WEIGHT_IGNORED])
     z, weight = z[keep], weight[keep] / weight[keep].sum()
+    if len(z) > MOST_POINTS:
+        # Systematic resampling: as many copies of each point as its weight asks for, give or take one.
+        copies = np.diff(np.floor(MOST_POINTS * np.concatenate([[0.0], np.cumsum(weight)]) + rng.random()))
+        z, weight = z[copies > 0], copies[copies > 0] / copies.sum()
     mean, factor = whitening(z, weight)
     y = solve_triangular(factor, (z - mean).T, lower=True, check_finite=False).T
     n, d = 1.0 / np.sum(weight * weight), z.shape[1]

@@ -60,14 +60,15 @@ class Frame:
         mask_radius: float = DEFAULT_MASK_RADIUS,
         center: tuple[float, float] = (0.0, 0.0),
         over_sampling: int = 2,
-        extra_variance: Any = None,
+        origin: tuple[float, float] = (0.0, 0.0),
     ) -> Frame:
         """The window of ``mask_radius`` arcsec around ``center``.
 
         Parameters
         ----------
+        center : of the window, arcsec.
         over_sampling : sub-pixels on a side of a pixel.
-        extra_variance : added to the noise's variance, shape of the image; for model inadequacy.
+        origin : where the image's own center lies in the coordinates used, arcsec (`binning.shift_of_binned`).
 
         Raises
         ------
@@ -77,12 +78,13 @@ class Frame:
         scale, half = imaging.pixel_scale, imaging.psf.shape[0] // 2
         size = next(n for n in _SMOOTH if n >= 2 * (int(np.ceil(mask_radius / scale)) + half) + 1)
         n_y, n_x = imaging.shape
-        column = round(center[0] / scale + 0.5 * (n_x - 1))
-        row = round(center[1] / scale + 0.5 * (n_y - 1))
+        column = round((center[0] - origin[0]) / scale + 0.5 * (n_x - 1))
+        row = round((center[1] - origin[1]) / scale + 0.5 * (n_y - 1))
         first_column, first_row = column - size // 2, row - size // 2
-        data, variance = _window(imaging.data, first_row, first_column, size), _window(_variance(imaging, extra_variance), first_row, first_column, size)
-        axis_x = (first_column + np.arange(size) - 0.5 * (n_x - 1)) * scale
-        axis_y = (first_row + np.arange(size) - 0.5 * (n_y - 1)) * scale
+        data = _window(imaging.data, first_row, first_column, size)
+        variance = _window(np.where(imaging.used, imaging.noise, 0.0) ** 2, first_row, first_column, size)
+        axis_x = origin[0] + (first_column + np.arange(size) - 0.5 * (n_x - 1)) * scale
+        axis_y = origin[1] + (first_row + np.arange(size) - 0.5 * (n_y - 1)) * scale
         radius = np.hypot(axis_x[None, :] - center[0], axis_y[:, None] - center[1])
         inside = (variance > 0) & np.isfinite(variance) & (radius <= mask_radius)
         view = slice(half, size - half)
@@ -91,22 +93,31 @@ class Frame:
             raise DataError(
                 f"{imaging.name}: no used pixel lies within {mask_radius} arcsec of {center}. Check mask_radius and mask_centre in info.yaml."
             )
-        weight = np.where(inside, 1.0 / np.sqrt(np.where(inside, variance, 1.0)), 0.0)
-        sky = (weight / np.sqrt((weight**2).sum())).ravel()
-        whitened = (data * weight).ravel()
         offset = ((np.arange(over_sampling) + 0.5) / over_sampling - 0.5) * scale
         shifts = [(dx, dy) for dy in offset for dx in offset]
         return cls(
-            data=jnp.asarray(data),
-            weight=jnp.asarray(weight),
-            sky=jnp.asarray(sky),
-            target=jnp.asarray(whitened - sky * (sky @ whitened)),
+            **_weighted(data, np.where(inside, variance, 0.0)),
             x=jnp.asarray(np.stack([np.tile(axis_x + dx, (size, 1)) for dx, _ in shifts])),
             y=jnp.asarray(np.stack([np.tile((axis_y + dy)[:, None], (1, size)) for _, dy in shifts])),
             psf_transform=jnp.asarray(_psf_transform(imaging.psf, size)),
-            log_normalization=jnp.asarray(np.log(2.0 * np.pi * variance[inside]).sum()),
             border=half,
         )
+
+    def reweighted(self, variance: Any) -> Frame:
+        """The same window with another variance of each compared pixel, shape (v, v); 0 where a pixel is not used."""
+        return dataclasses.replace(self, **_weighted(np.asarray(self.data), np.asarray(variance)))
+
+    @property
+    def variance(self) -> Any:
+        """Variance of each compared pixel, shape (v, v); 0 where it is not used."""
+        weight = np.asarray(self.weight)
+        return np.where(weight > 0, 1.0 / np.where(weight > 0, weight, 1.0) ** 2, 0.0)
+
+    @property
+    def pixel_centers(self) -> tuple[Any, Any]:
+        """x and y of the compared pixels' centers in arcsec, shape (v, v)."""
+        view = (self.compared, self.compared)
+        return np.asarray(self.x).mean(axis=0)[view], np.asarray(self.y).mean(axis=0)[view]
 
     @property
     def compared(self) -> slice:
@@ -145,9 +156,19 @@ def _window(plane: Any, first_row: int, first_column: int, size: int) -> Any:
     return window
 
 
-def _variance(imaging: Imaging, extra: Any) -> Any:
-    variance = np.where(imaging.used, np.where(imaging.used, imaging.noise, 1.0) ** 2, 0.0)
-    return variance if extra is None else np.where(imaging.used, variance + np.asarray(extra), 0.0)
+def _weighted(data: Any, variance: Any) -> dict[str, Any]:
+    """The fields of a Frame that follow from its data and their variance."""
+    used = variance > 0
+    weight = np.where(used, 1.0 / np.sqrt(np.where(used, variance, 1.0)), 0.0)
+    sky = (weight / np.sqrt((weight**2).sum())).ravel()
+    whitened = (data * weight).ravel()
+    return {
+        "data": jnp.asarray(data),
+        "weight": jnp.asarray(weight),
+        "sky": jnp.asarray(sky),
+        "target": jnp.asarray(whitened - sky * (sky @ whitened)),
+        "log_normalization": jnp.asarray(np.log(2.0 * np.pi * variance[used]).sum()),
+    }
 
 
 def _psf_transform(psf: Any, size: int) -> Any:

@@ -1,12 +1,13 @@
 """Variable projection: the fit as a function of its non-linear parameters alone, with its gradient and Gauss-Newton matrix.
 
-Amplitudes and sky are solved inside; their columns are projected out of the Jacobian (Kaufman 1975, BIT 15, 49), so the inverse matrix is the
-covariance marginalized over them. Derivatives are written out: the light of a basis depends on its parameters through the radius squared
-alone, so one picture of d light / d R^2 serves all of them. Deflections come from a compiled piece of their own: in one piece XLA computes
-them again for every use.
+Amplitudes and sky are solved inside; their columns are projected out of the Jacobian (Kaufman 1975, BIT 15, 49), so the inverse matrix is
+the covariance marginalized over them. Derivatives are written out: the light of a basis depends on its parameters through the radius
+squared alone, so one picture of d light / d R^2 serves all of them. Deflections come from a compiled piece of their own: in one piece XLA
+computes them again for every use.
 
-The parameter vector of a `lens` has 17 entries, in the order of the model tree: center_x, center_y, ellipticities of the first and the second
-set of the lens light (6), center_x, center_y, ellipticity, einstein_radius of the mass (5), shear (2), center and ellipticity of the source (4).
+The parameter vector of a `lens` has 17 entries, in the order of the model tree: center_x, center_y, ellipticities of the first and the
+second set of the lens light (6), center_x, center_y, ellipticity, einstein_radius of the mass (5), shear (2), center and ellipticity of
+the source (4).
 """
 
 from __future__ import annotations
@@ -176,6 +177,17 @@ def _gauss_newton(p: Any, frame: Frame, rays: Any, held: Any, which: str, bases:
     return residual @ residual, amplitudes, matrix, jacobian @ residual
 
 
+@partial(compiled, static_argnames=("which", "bases"))
+def _seen(p: Any, amplitudes: Any, frame: Frame, rays: Any, which: str, bases: Bases) -> Any:
+    """The light of each set through the PSF, shape (sets, v, v), for its amplitudes."""
+    squares = [square for square, _ in _fields(p, frame, rays, which, slopes=False)]
+    summed, start = [], 0
+    for square, (sigma, n) in zip(squares, _ladders(bases, which), strict=True):
+        summed.append(jnp.tensordot(amplitudes[start : start + n], images(square, sigma, n), axes=1))
+        start += n
+    return frame.convolved(jnp.stack(summed))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VariableProjection:
     """The fit of a frame as a function of some of the 17 parameters.
@@ -219,3 +231,10 @@ class VariableProjection:
             jnp.asarray(p), self.frame, self._traced(p, True), self._held, self.which, self.bases
         )
         return float(chi2), np.asarray(matrix), np.asarray(gradient)
+
+    def pictures(self, p: Array) -> tuple[Array, Array]:
+        """Lens light and lensed source through the PSF, each (v, v), at ``p``; the held rows are not pictured."""
+        amplitudes = self.solved(p)[1][self._held.shape[0] :]
+        parts = np.asarray(_seen(jnp.asarray(p), jnp.asarray(amplitudes), self.frame, self._traced(p, False), self.which, self.bases))
+        nothing = np.zeros(parts.shape[1:])
+        return (nothing if self.which == "source" else parts[:2].sum(axis=0)), (nothing if self.which == "light" else parts[-1])

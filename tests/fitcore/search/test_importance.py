@@ -86,8 +86,8 @@ def test_without_the_scout_the_missing_mode_is_lost_and_no_grade_tells() -> None
 
 
 def test_grade_f_falls_back_to_a_cold_search_and_says_so() -> None:
-    known, events = gaussian(3), []
-    problem = known.with_proposal(shift=3.0)
+    known, events = gaussian(6), []
+    problem = known.with_proposal(shift=4.0)
     outcome = Importance(n_eff=500, n_rounds=1, n_live=100).run(problem, seed=1, checkpoint=NoCheckpoint(), progress=events.append)
     assert outcome.diagnostics["is_fallback"] is True
     assert outcome.diagnostics["warm_grade"] == "F"
@@ -110,9 +110,10 @@ def test_interrupted_and_resumed_gives_the_same_bits(run_in_pieces: Callable[...
 
 
 def test_the_cold_fallback_too_resumes_to_the_same_bits(run_in_pieces: Callable[..., tuple[SearchOutcome, int]]) -> None:
-    problem = gaussian(3).with_proposal(shift=3.0)
+    problem = gaussian(4).with_proposal(shift=5.0)
     search = Importance(n_eff=500, n_rounds=1, n_live=100)
     whole = run(problem, search)
+    assert whole.diagnostics["is_fallback"] is True
     resumed, pieces = run_in_pieces(search, problem, seed=1, patience=5)
     assert pieces > 3
     assert_same(whole, resumed)

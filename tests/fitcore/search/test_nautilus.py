@@ -38,7 +38,7 @@ def test_interrupted_and_resumed_gives_the_same_bits(
     search = Nautilus(n_live=60, n_eff=400, n_batch=64, n_shell=20, finish=finish)
     whole = run(search)
     resumed, pieces = run_in_pieces(search, gaussian(4).problem, seed=1, patience=patience)
-    assert pieces > 4
+    assert pieces > 3
     assert_same(whole, resumed)
 
 
