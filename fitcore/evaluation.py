@@ -66,13 +66,14 @@ class BatchedLikelihood:
         self.n_threads = max(1, min(n_threads, n_batch)) if analysis.use_jax and analysis.batching == "map" else 1
         self.chunk = -(-n_batch // self.n_threads)
         self.n_batch = self.chunk * self.n_threads
-        self._vector_likelihood = analysis.vector_likelihood(model)
+        analysis.vector_likelihood(model)  # a model that does not fit the analysis is refused here, not while tracing
+        self._arrays = analysis.traced_arrays()
         self._pool = ThreadPoolExecutor(self.n_threads) if self.n_threads > 1 else None
         self._function = self._jax_function() if analysis.use_jax else self._numpy_function
         self._gradient: Callable[..., Any] | None = None
 
-    def _scalar(self, theta: Any) -> Any:
-        value = self._vector_likelihood(theta)
+    def _scalar(self, theta: Any, arrays: Any = None) -> Any:
+        value = self.analysis.with_traced_arrays(arrays).vector_likelihood(self.model)(theta)
         if jnp.shape(value) != ():
             raise LikelihoodError(
                 f"log_likelihood_function of {type(self.analysis).__name__} returned an array of shape {jnp.shape(value)}; it must return "
@@ -81,15 +82,15 @@ class BatchedLikelihood:
         return value
 
     def _jax_function(self) -> Callable[[Array], Array]:
-        if self.analysis.batching == "map":
-            return compiled(lambda thetas: jax.lax.map(self._scalar, thetas))
-        return compiled(jax.vmap(self._scalar))
+        batch = map_batch if self.analysis.batching == "map" else vmap_batch
+        function = compiled(lambda thetas, arrays: batch(lambda theta: self._scalar(theta, arrays), thetas))
+        return lambda thetas: function(thetas, self._arrays)
 
     def _numpy_function(self, thetas: Array) -> Array:
         values = np.empty(len(thetas))
         for i, theta in enumerate(thetas):
             try:
-                value = self._scalar(theta)
+                value = self._scalar(theta, self._arrays)
             except LikelihoodError:
                 raise
             except Exception as error:
@@ -197,8 +198,8 @@ class BatchedLikelihood:
     def value_and_gradient(self, z: Array) -> tuple[Array, Array]:
         """Log-likelihoods and their gradients with respect to ``z`` of shape (n, n_dim) in probit space, point by point."""
         if self._gradient is None:
-            self._gradient = compiled(jax.value_and_grad(lambda point: self._scalar(self.model.from_probit(point))))
-        pairs = [self._gradient(point) for point in np.asarray(z, dtype=np.float64)]
+            self._gradient = compiled(jax.value_and_grad(lambda point, arrays: self._scalar(self.model.from_probit(point), arrays)))
+        pairs = [self._gradient(point, self._arrays) for point in np.asarray(z, dtype=np.float64)]
         self.n_calls += len(pairs)
         return np.array([float(p[0]) for p in pairs]), np.array([np.asarray(p[1]) for p in pairs])
 
@@ -228,16 +229,27 @@ def memory_report(analysis: Analysis, model: Model, batch_size: int) -> str:
     return "\n".join(lines)
 
 
-def batched_rows(function: Callable[[Any], Any], rows: Array, *, batch_size: int, batching: str) -> list[Array]:
-    """Apply a traceable function that returns a tuple to every row of an (n, n_dim) array, in compiled batches of one size.
+def map_batch(function: Callable[[Any], Any], rows: Any) -> Any:
+    """``function`` of every row, one after the other."""
+    return jax.lax.map(function, rows)
+
+
+def vmap_batch(function: Callable[[Any], Any], rows: Any) -> Any:
+    """``function`` of every row, all at once."""
+    return jax.vmap(function)(rows)
+
+
+def batched_rows(function: Callable[[Any, Any], Any], rows: Array, arrays: Any, *, batch_size: int, batching: str) -> list[Array]:
+    """Apply a traceable ``function(row, arrays)`` that returns a tuple to every row, in compiled batches of one size.
 
     Returns a list with one array of shape (n, ...) for each member of the tuple.
     """
-    batched = compiled((lambda block: jax.lax.map(function, block)) if batching == "map" else jax.vmap(function))
+    batch = map_batch if batching == "map" else vmap_batch
+    batched = compiled(lambda block, given: batch(lambda row: function(row, given), block))
     pieces: list[tuple[Array, ...]] = []
     for start in range(0, len(rows), batch_size):
         block = rows[start : start + batch_size]
         n = len(block)
         padded = np.concatenate([block, np.repeat(block[:1], batch_size - n, axis=0)]) if n < batch_size else block
-        pieces.append(tuple(np.asarray(part)[:n] for part in batched(padded)))
+        pieces.append(tuple(np.asarray(part)[:n] for part in batched(padded, arrays)))
     return [np.concatenate(column) for column in zip(*pieces, strict=True)]

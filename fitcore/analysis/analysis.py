@@ -92,6 +92,17 @@ class Analysis:
         own = self._own_vector(model)
         return lambda theta: self.log_likelihood_function(own(theta)[1])
 
+    def traced_arrays(self) -> Any:
+        """Large arrays of the data as a pytree, to be handed to compiled functions as arguments; None keeps them inside as constants.
+
+        With it, one compiled function, kept on disk, serves every dataset of one shape. Goes with `with_traced_arrays`.
+        """
+        return None
+
+    def with_traced_arrays(self, arrays: Any) -> Analysis:
+        """The analysis with ``arrays`` (of the structure of `traced_arrays`, being traced) in the place of its own."""
+        return self
+
     def _own_vector(self, model: Model) -> Callable[[Any], tuple[Any, Any]]:
         """A function from the fitted model's vector to the vector and instance of the model that this analysis gets."""
         bound = self.bound_model

@@ -5,7 +5,6 @@ The weights are the parent samples' own; a key that is not finite for some sampl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,18 +51,16 @@ def compute_latents(analysis: Analysis, samples: Samples, model: Model, batch_si
 def _evaluated(analysis: Analysis, samples: Samples, model: Model, batch_size: int) -> tuple[list[str], list[Any]]:
     keys: list[str] = []
 
-    def row(theta: Any) -> tuple[Any, ...]:
-        latents = analysis.latents_of(theta, model)
+    def row(theta: Any, arrays: Any) -> tuple[Any, ...]:
+        latents = analysis.with_traced_arrays(arrays).latents_of(theta, model)
         keys[:] = list(latents)
         return tuple(latents.values())
 
     if analysis.use_jax:
-        row_function: Callable[[Any], tuple[Any, ...]] = row
-        columns = batched_rows(
-            row_function, samples.parameters, batch_size=min(batch_size, len(samples.parameters)), batching=analysis.batching
-        )
+        size = min(batch_size, len(samples.parameters))
+        columns = batched_rows(row, samples.parameters, analysis.traced_arrays(), batch_size=size, batching=analysis.batching)
         return keys, columns
-    rows = [row(theta) for theta in samples.parameters]
+    rows = [row(theta, analysis.traced_arrays()) for theta in samples.parameters]
     return keys, [np.asarray(column, dtype=np.float64) for column in zip(*rows, strict=True)]
 
 

@@ -1,0 +1,123 @@
+"""The pipeline `lens`: three stages, and what each takes from the one before.
+
+1. ``basin``: the right solution in seconds, by variable projection; Laplace samples.
+2. ``isothermal``: posterior of isothermal + shear at full resolution, by importance sampling from stage 1.
+3. ``power_law``: the slope is freed; lens light keeps the shape it has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fitcore import Importance, Link, Model, Normal, Pipeline, Stage, Tied, TruncatedNormal, Uniform
+from fitcore.identity import round_linked
+from fitcore.stage import Results
+from pipelines.lens.analysis import LensAnalysis
+from pipelines.lens.basin import RADIUS_RANGE, Basin
+from pipelines.lens.columns import GaussianBasis
+from pipelines.lens.mass import Isothermal, PowerLaw, Shear
+
+BASIN_REACH = 0.25
+"""Half-width of the prior on the Einstein radius after the basin is chosen, as a fraction of its value."""
+LIGHT_SHAPE = (
+    "lens_light.first.center_x",
+    "lens_light.first.center_y",
+    "lens_light.first.ellipticity_1",
+    "lens_light.first.ellipticity_2",
+    "lens_light.second.ellipticity_1",
+    "lens_light.second.ellipticity_2",
+)
+
+
+def _ellipticity(sigma: float, limit: float) -> dict[str, TruncatedNormal]:
+    return {f"ellipticity_{i}": TruncatedNormal(0.0, sigma, -limit, limit) for i in (1, 2)}
+
+
+def isothermal_model() -> Model:
+    """Isothermal ellipsoid with shear, two sets of Gaussians for the lens's light and one for the source: 17 parameters."""
+    first = GaussianBasis(center_x=Normal(0.0, 0.05), center_y=Normal(0.0, 0.05), **_ellipticity(0.3, 0.75), sigma_max=3.6, n=18)
+    second = GaussianBasis(
+        center_x=Tied("lens_light.first.center_x"),
+        center_y=Tied("lens_light.first.center_y"),
+        **_ellipticity(0.3, 0.75),
+        sigma_max=3.6,
+        n=10,
+    )
+    mass = Isothermal(
+        center_x=Normal(0.0, 0.05), center_y=Normal(0.0, 0.05), **_ellipticity(0.2, 0.5), einstein_radius=Uniform(*RADIUS_RANGE)
+    )
+    shear = Shear(gamma_1=TruncatedNormal(0.0, 0.05, -0.35, 0.35), gamma_2=TruncatedNormal(0.0, 0.05, -0.35, 0.35))
+    source = GaussianBasis(center_x=Normal(0.0, 0.5), center_y=Normal(0.0, 0.5), **_ellipticity(0.2, 0.6), sigma_max=0.35, n=10)
+    return Model({"lens_light": {"first": first, "second": second}, "mass": mass, "shear": shear, "source": {"main": source}})
+
+
+def _in_basin(results: Results) -> Model:
+    """The model of stage 1 with the Einstein radius limited to the chosen basin: the prior is cut, not reshaped."""
+    basin = results["basin"]
+    radius = basin.samples_summary.diagnostics["einstein_radius"]
+    lower, upper = RADIUS_RANGE
+    limits = (max(lower, (1.0 - BASIN_REACH) * float(radius)), min(upper, (1.0 + BASIN_REACH) * float(radius)))
+    return basin.model.replace({"mass.einstein_radius": Uniform(*(float(round_linked(limit)) for limit in limits))})
+
+
+def _with_free_slope(results: Results) -> Model:
+    """Stage 2's model with a power law for the mass, and the shape of the lens's light fixed at its medians."""
+    isothermal = results["isothermal"]
+    priors, medians = isothermal.model.priors, isothermal.samples_summary.by_path("median")
+    held: dict[str, Any] = {path: float(round_linked(medians[path])) for path in LIGHT_SHAPE}
+    fields = ("center_x", "center_y", "ellipticity_1", "ellipticity_2", "einstein_radius")
+    mass = PowerLaw(**{field: priors[f"mass.{field}"] for field in fields}, slope=TruncatedNormal(2.0, 0.2, 1.4, 2.7))
+    return isothermal.model.replace({"mass": mass, **held})
+
+
+def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline:
+    """The chain, with the settings of some stages' searches replaced."""
+    stages = [
+        Stage("basin", isothermal_model(), lambda dataset, results: LensAnalysis(dataset, recenter=True), Basin()),
+        Stage(
+            "isothermal",
+            _in_basin,
+            lambda dataset, results: LensAnalysis(dataset),
+            Importance(n_eff=1000, scout_starts=0),
+            needs=("basin",),
+            proposal="basin",
+            links=(
+                Link(
+                    source="basin",
+                    kind="priors",
+                    what=f"mass.einstein_radius: limits at -+{BASIN_REACH:.0%} of the basin's",
+                    why="the posterior is that of the chosen basin; within it the prior is cut, not reshaped, so the data are not used twice",
+                ),
+                Link(
+                    source="basin",
+                    kind="proposal",
+                    what="all 17 parameters",
+                    why="the same data: the Laplace samples steer the search, and the priors stay as they are",
+                ),
+            ),
+        ),
+        Stage(
+            "power_law",
+            _with_free_slope,
+            lambda dataset, results: LensAnalysis(dataset),
+            Importance(n_eff=1000, scout_starts=0),
+            needs=("isothermal",),
+            proposal="isothermal",
+            links=(
+                Link(
+                    source="isothermal",
+                    kind="fixed",
+                    what="center and ellipticities of the lens light, at their medians",
+                    why="their errors are far below those of the mass, and 40 amplitudes of the light stay free: 6 parameters fewer",
+                ),
+                Link(
+                    source="isothermal",
+                    kind="proposal",
+                    what="mass, shear and source; the slope, new here, is drawn from its prior",
+                    why="the same data: a proposal uses them once",
+                ),
+            ),
+        ),
+    ]
+    replaced = searches or {}
+    return Pipeline("lens", [stage.with_search(**replaced.get(stage.name, {})) for stage in stages])
