@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from fitcore import ConfigError, Pipeline, Result, StageOutcome
 
-GROUP = "fitcore.pipelines"
+GROUP, REPORTS = "fitcore.pipelines", "fitcore.reports"
 
 
 class Entry(Protocol):
@@ -35,13 +35,34 @@ class Entry(Protocol):
         """``verdict``, ``reasons``, ``parameters`` and ``latents`` (each: median, lower, upper at 1 sigma) of a finished chain."""
         ...
 
-    def report(self, dataset: Any, results: Mapping[str, Result], outcomes: Sequence[StageOutcome], target: Path) -> None:
-        """Write one self-contained HTML file."""
-        ...
-
     def simulate(self, target: Path, seed: int) -> Path:
         """Write a dataset with its truth beside it."""
         ...
+
+
+class Page(Protocol):
+    """A pipeline's report, registered apart: drawing is costly to import, and a rerun does not need it."""
+
+    def report(
+        self,
+        dataset: Any,
+        results: Mapping[str, Result],
+        outcomes: Sequence[StageOutcome],
+        *,
+        links: Sequence[Mapping[str, Any]],
+        target: Path,
+        context: Mapping[str, Any],
+    ) -> None:
+        """Write one self-contained HTML file; ``context`` has the command, the dataset's folder and the seed."""
+        ...
+
+
+def page(name: str) -> Page:
+    """The report of the pipeline of that name; ConfigError where it has none."""
+    for point in entry_points(group=REPORTS):
+        if point.name == name:
+            return point.load()
+    raise ConfigError(f"Pipeline {name!r} has no report; register one in the entry-point group {REPORTS!r}.")
 
 
 def names() -> list[str]:

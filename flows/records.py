@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,25 @@ def links_of(pipeline: Pipeline) -> list[dict[str, Any]]:
         for stage in pipeline
         for link in stage.links
     ]
+
+
+def command_of(request: Mapping[str, Any]) -> str:
+    """The command that asks for the same again."""
+    words = [
+        "fitcore",
+        "run",
+        request["dataset"],
+        "--pipeline",
+        request["pipeline"],
+        "--store",
+        request["store"],
+        "--seed",
+        str(request["seed"]),
+    ]
+    for stage, fields in request["settings"].items():
+        for field, value in fields.items():
+            words += ["--set", f"{stage}.{field}={value}"]
+    return shlex.join(words)
 
 
 def record(

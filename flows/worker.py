@@ -22,7 +22,7 @@ from fitcore.search.base import ProgressEvent
 from flows import catalogue
 from flows.processes import die_with_parent
 from flows.protocol import line, message
-from flows.records import links_of, record
+from flows.records import command_of, links_of, record
 
 SECONDS_BETWEEN_EVENTS = 0.5
 
@@ -91,7 +91,9 @@ class Worker:
             results = stored_results(pipeline, dataset, store, seed=seed)
             outcomes = self._outcomes(results, store, request["cached"])
             target = Path(request["target"])
-            entry.report(dataset, results, outcomes, links_of(pipeline), target)
+            context = {"command": command_of(request), "dataset": request["dataset"], "seed": seed}
+            page = catalogue.page(entry.name)
+            page.report(dataset, results, outcomes, links=links_of(pipeline), target=target, context=context)
             record(store, entry, dataset, results, outcomes, request)
             return str(target)
         raise ValueError(f"unknown operation {operation!r}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaln, ndtr, ndtri
 
 from fitcore.search.base import Array, Problem
 from fitcore.search.mixture import Mixture
@@ -192,6 +192,25 @@ def constrained(n_dim: int, *, cut: float = -0.5, seed: int = 0) -> KnownProblem
         return shape.mean + y @ shape.factor.T
 
     return _known(f"constrained-{n_dim}", n_dim, log_posterior, draw)
+
+
+def shell(n_dim: int, *, radius: float = 1.5, width: float = 0.03) -> KnownProblem:
+    """A thin sphere about the prior's center: no mixture of a few components fits it."""
+    grid = np.linspace(max(radius - 8.0 * width, 0.0), radius + 8.0 * width, 4001)
+    density = grid ** (n_dim - 1) * np.exp(-0.5 * ((grid - radius) / width) ** 2)
+    cumulative = np.concatenate([[0.0], np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(grid))])
+    log_sphere = np.log(2.0) + 0.5 * n_dim * np.log(np.pi) - float(gammaln(0.5 * n_dim))
+    log_norm = log_sphere + float(np.log(cumulative[-1]))
+
+    def log_posterior(z: Array) -> Array:
+        return -0.5 * ((np.linalg.norm(z, axis=1) - radius) / width) ** 2 - log_norm
+
+    def draw(n: int, rng: np.random.Generator) -> Array:
+        z = rng.standard_normal((n, n_dim))
+        r = np.interp(rng.random(n) * cumulative[-1], cumulative, grid)
+        return z * (r / np.linalg.norm(z, axis=1))[:, None]
+
+    return _known(f"shell-{n_dim}", n_dim, log_posterior, draw)
 
 
 def known_problems() -> list[KnownProblem]:

@@ -107,7 +107,9 @@ class _Run:
     def _say(self, phase: str) -> None:
         self.progress(ProgressEvent(phase=phase, n_calls=self.n_calls))
         if self.checkpoint.stop_requested():
-            raise SearchInterruptedError("The basin search was asked to stop; it takes seconds, so it starts again. Run the same command again.")
+            raise SearchInterruptedError(
+                "The basin search was asked to stop; it takes seconds, so it starts again. Run the same command again."
+            )
 
     def _penalty(self, light: LightFit) -> Penalty:
         s = self.settings
@@ -132,7 +134,9 @@ class _Run:
         variance = frame.variance
         return frame.reweighted(np.where(variance > 0, variance + extra, 0.0))
 
-    def _descents(self, projection: VariableProjection, starts: Iterable[Array], n_steps: int, fixed: tuple[int, ...] = ()) -> list[Minimum]:
+    def _descents(
+        self, projection: VariableProjection, starts: Iterable[Array], n_steps: int, fixed: tuple[int, ...] = ()
+    ) -> list[Minimum]:
         minima = list(self.pool.map(lambda start: descend(projection, start, self.penalty, n_steps=n_steps, fixed=fixed), starts))
         self.n_calls += sum(minimum.n_evaluations for minimum in minima)
         return minima
@@ -182,7 +186,9 @@ class _Run:
         measured = self._descents(nominal, [m.p for m in chosen], 25)
         self._say("Laplace samples")
         best = ranked(joint)[0]
-        rivals = [m for m in joint if abs(m.p[EINSTEIN_RADIUS] / best.p[EINSTEIN_RADIUS] - 1.0) > 0.05 and count_images(m.p) >= IMAGES_NEEDED]
+        rivals = [
+            m for m in joint if abs(m.p[EINSTEIN_RADIUS] / best.p[EINSTEIN_RADIUS] - 1.0) > 0.05 and count_images(m.p) >= IMAGES_NEEDED
+        ]
         gap = min((m.objective - best.objective for m in rivals), default=np.inf)
         self.facts.update(
             grade="laplace",

@@ -144,10 +144,14 @@ class Imaging:
 
 def _check_shapes(name: str, data: Array, noise: Array, psf: Array, mask: Mask) -> None:
     if data.ndim != 2 or min(data.shape) < 3:
-        raise DataError(f"{name}: the image has shape {data.shape}; it must be two-dimensional with at least 3 x 3 pixels. Name the right extension.")
+        raise DataError(
+            f"{name}: the image has shape {data.shape}; it must be two-dimensional with at least 3 x 3 pixels. Name the right extension."
+        )
     for label, part in (("noise map", noise), ("mask", mask)):
         if part.shape != data.shape:
-            raise DataError(f"{name}: the {label} has shape {part.shape}, the image {data.shape}; they must be the same. Cut both from the same frame.")
+            raise DataError(
+                f"{name}: the {label} has shape {part.shape}, the image {data.shape}; they must be the same. Cut both from the same frame."
+            )
     if psf.ndim != 2 or psf.shape[0] % 2 == 0 or psf.shape[1] % 2 == 0:
         raise DataError(
             f"{name}: the PSF has shape {psf.shape}; both sizes must be odd, so that it has a central pixel. Resample it, or cut off one row or column "
@@ -159,7 +163,9 @@ def _check_shapes(name: str, data: Array, noise: Array, psf: Array, mask: Mask) 
 
 def _check_scale(name: str, scale: Any) -> None:
     if not isinstance(scale, int | float) or isinstance(scale, bool) or not np.isfinite(scale) or not 0 < scale < 60:
-        raise DataError(f"{name}: the pixel scale is {scale!r}; it must be a number of arcsec between 0 and 60. Set pixel_scale in info.yaml.")
+        raise DataError(
+            f"{name}: the pixel scale is {scale!r}; it must be a number of arcsec between 0 and 60. Set pixel_scale in info.yaml."
+        )
 
 
 def _without_absurd_noise(data: Array, noise: Array, mask: Mask) -> tuple[Array, Mask]:
@@ -173,7 +179,9 @@ def _without_absurd_noise(data: Array, noise: Array, mask: Mask) -> tuple[Array,
 
 def _check_values(name: str, data: Array, noise: Array, mask: Mask) -> None:
     if not mask.any():
-        raise DataError(f"{name}: no pixel is left to fit: all {mask.size} are masked or have absurd noise. Check the mask and the noise map.")
+        raise DataError(
+            f"{name}: no pixel is left to fit: all {mask.size} are masked or have absurd noise. Check the mask and the noise map."
+        )
     for label, bad, allowed in (
         ("image", mask & ~np.isfinite(data), "finite"),
         ("noise map", mask & ~((noise > 0) & np.isfinite(noise)), "positive and finite"),
@@ -192,5 +200,7 @@ def _psf_sum(name: str, psf: Array) -> float:
     total = float(psf.sum())
     if bad or not total > 0:
         seen = f"{bad} pixels that are not finite" if bad else f"the sum {total!r}"
-        raise DataError(f"{name}: the PSF has {seen}; every pixel must be finite and the sum positive. Take another PSF; it is normalized here.")
+        raise DataError(
+            f"{name}: the PSF has {seen}; every pixel must be finite and the sum positive. Take another PSF; it is normalized here."
+        )
     return total

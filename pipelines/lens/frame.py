@@ -152,7 +152,9 @@ def _window(plane: Any, first_row: int, first_column: int, size: int) -> Any:
     window = np.zeros((size, size))
     rows = slice(max(0, first_row), min(plane.shape[0], first_row + size))
     columns = slice(max(0, first_column), min(plane.shape[1], first_column + size))
-    window[rows.start - first_row : rows.stop - first_row, columns.start - first_column : columns.stop - first_column] = plane[rows, columns]
+    window[rows.start - first_row : rows.stop - first_row, columns.start - first_column : columns.stop - first_column] = plane[
+        rows, columns
+    ]
     return window
 
 

@@ -27,14 +27,7 @@ def sersic_b(n: Any) -> Any:
     """
     if array_module(n) is np:
         return gammaincinv(2.0 * n, 0.5)
-    b = (
-        2.0 * n
-        - 1.0 / 3.0
-        + 4.0 / (405.0 * n)
-        + 46.0 / (25515.0 * n**2)
-        + 131.0 / (1148175.0 * n**3)
-        - 2194697.0 / (30690717750.0 * n**4)
-    )
+    b = 2.0 * n - 1.0 / 3.0 + 4.0 / (405.0 * n) + 46.0 / (25515.0 * n**2) + 131.0 / (1148175.0 * n**3) - 2194697.0 / (30690717750.0 * n**4)
     for _ in range(NEWTON_STEPS):
         density = jnp.exp((2.0 * n - 1.0) * jnp.log(b) - b - jax.scipy.special.gammaln(2.0 * n))
         b = b - (jax.scipy.special.gammainc(2.0 * n, b) - 0.5) / density

@@ -97,7 +97,9 @@ def read_info(folder: Path) -> Info:
     try:
         content = json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
     except (ValueError, yaml.YAMLError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Write one 'key: value' a line; known keys are {list(Info.model_fields)}.") from error
+        raise DataError(
+            f"{path} cannot be read: {error}. Write one 'key: value' a line; known keys are {list(Info.model_fields)}."
+        ) from error
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise DataError(f"{path} holds {type(content).__name__}; it must hold keys and values. Known keys are {list(Info.model_fields)}.")
@@ -137,7 +139,9 @@ def read_plane(path: Path, extension: str | int | None, role: str) -> tuple[np.n
                     extension = next((i for i, hdu in enumerate(hdus) if hdu.header.get("NAXIS", 0) >= 2), 0)
                 if extension not in hdus:
                     names = [hdu.name for hdu in hdus]
-                    raise DataError(f"{path} has no extension {extension!r} for the {role}; it has {names}. Name one in info.yaml under extensions.")
+                    raise DataError(
+                        f"{path} has no extension {extension!r} for the {role}; it has {names}. Name one in info.yaml under extensions."
+                    )
                 header = hdus[extension].header
                 sizes = [int(header.get(f"NAXIS{i}", 0)) for i in range(1, int(header.get("NAXIS", 0)) + 1)]
                 if len(sizes) < 2 or min(sizes) < 1 or np.prod(sizes, dtype=float) > MOST_PIXELS:
@@ -166,7 +170,10 @@ def wcs_facts(header: fits.Header) -> dict[str, float]:
         return {}
     if not np.all(np.isfinite(scales)) or abs(scales[0] / scales[1] - 1.0) > 1e-3 or scales[0] < 1e-4:
         return {}
-    return {"pixel_scale": float(np.round(np.mean(scales), 9)), "position_angle_of_y": float(np.degrees(np.arctan2(matrix[0, 1], matrix[1, 1])))}
+    return {
+        "pixel_scale": float(np.round(np.mean(scales), 9)),
+        "position_angle_of_y": float(np.degrees(np.arctan2(matrix[0, 1], matrix[1, 1]))),
+    }
 
 
 def read_fits(files: Mapping[str, Path], extensions: Mapping[str, str | int], facts: Mapping[str, Any]) -> dict[str, Any]:

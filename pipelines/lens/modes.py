@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipelines.lens.caustics import ray_trace
 from pipelines.lens.marquardt import Minimum
 from pipelines.lens.mass import power_law_deflection
 from pipelines.lens.varpro import EINSTEIN_RADIUS, SHEAR, SOURCE_CENTER
@@ -29,15 +31,31 @@ def source_plane_of(p: Array, x: Array, y: Array) -> tuple[Array, Array]:
     return x - alpha_x - g_1 * x - g_2 * y - s_x, y - alpha_y - g_2 * x + g_1 * y - s_y
 
 
-def count_images(p: Array, *, half_width: float = HALF_WIDTH, grid: int = GRID) -> int:
-    """Images of the source's center, the central one left out: triangles of a grid whose traced corners enclose it, grouped."""
-    axis = np.linspace(-half_width, half_width, grid)
-    x, y = np.meshgrid(axis + p[6], axis + p[7])
-    b_x, b_y = source_plane_of(p, x, y)
+def count_images(p: Array) -> int:
+    """Images of the source's center, the central one left out, for the 17 parameters ``p``."""
+    return _count(lambda x, y: source_plane_of(p, x, y), (p[6], p[7]))
+
+
+def count_images_of(instance: Mapping[str, Any]) -> int:
+    """The same for an instance of a lens model, whatever its masses."""
+    source, mass = next(iter(instance["source"].values())), instance["mass"]
+
+    def trace(x: Array, y: Array) -> tuple[Array, Array]:
+        beta_x, beta_y = ray_trace([part for key, part in instance.items() if key not in ("lens_light", "source")], x, y)
+        return beta_x - source.center_x, beta_y - source.center_y
+
+    return _count(trace, (mass.center_x, mass.center_y))
+
+
+def _count(trace: Callable[[Array, Array], tuple[Array, Array]], center: tuple[float, float]) -> int:
+    """Triangles of a grid whose traced corners enclose the origin, grouped; those at the center left out."""
+    axis = np.linspace(-HALF_WIDTH, HALF_WIDTH, GRID)
+    x, y = np.meshgrid(axis + float(center[0]), axis + float(center[1]))
+    b_x, b_y = trace(x, y)
     lower_left, lower_right = (b_x[:-1, :-1], b_y[:-1, :-1]), (b_x[:-1, 1:], b_y[:-1, 1:])
     upper_left, upper_right = (b_x[1:, :-1], b_y[1:, :-1]), (b_x[1:, 1:], b_y[1:, 1:])
     hit = _encloses(lower_left, lower_right, upper_left) | _encloses(lower_right, upper_right, upper_left)
-    away = np.hypot(x[:-1, :-1] - p[6], y[:-1, :-1] - p[7]) > CENTRAL
+    away = np.hypot(x[:-1, :-1] - center[0], y[:-1, :-1] - center[1]) > CENTRAL
     return int(ndimage.label(hit & away, structure=np.ones((3, 3)))[1])
 
 

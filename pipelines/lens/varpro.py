@@ -227,9 +227,7 @@ class VariableProjection:
 
     def gauss_newton(self, p: Array) -> tuple[float, Array, Array]:
         """chi^2, projected J'J and J'r of `parameters` at ``p``, shape (17,)."""
-        chi2, _, matrix, gradient = _gauss_newton(
-            jnp.asarray(p), self.frame, self._traced(p, True), self._held, self.which, self.bases
-        )
+        chi2, _, matrix, gradient = _gauss_newton(jnp.asarray(p), self.frame, self._traced(p, True), self._held, self.which, self.bases)
         return float(chi2), np.asarray(matrix), np.asarray(gradient)
 
     def pictures(self, p: Array) -> tuple[Array, Array]:

@@ -80,7 +80,7 @@ class Toy:
             "latents": {p: three(latents.column(p), latents.weight) for p in latents.paths},
         }
 
-    def report(self, dataset: Points, results: Any, outcomes: Any, links: Any, target: Path) -> None:
+    def report(self, dataset: Points, results: Any, outcomes: Any, *, links: Any, target: Path, context: Any) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(f"<html>{dataset.name} {len(outcomes)} {len(links)}</html>")
 

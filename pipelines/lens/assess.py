@@ -1,0 +1,121 @@
+"""What is measured of a finished chain for the verdict, the table and the report: pictures of the best fit, images, fluxes, chi^2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RegularGridInterpolator
+
+from fitcore import Result, Samples
+from fitcore.statistics import weighted_quantile
+from pipelines.lens.analysis import LensAnalysis
+from pipelines.lens.dataset import Imaging
+from pipelines.lens.frame import Frame
+from pipelines.lens.geometry import axis_ratio, elliptical_radius
+from pipelines.lens.light_fit import fit_light
+from pipelines.lens.linear import Pictures
+from pipelines.lens.modes import count_images_of
+from pipelines.lens.prepare import binned_frame
+from pipelines.lens.varpro import Bases
+from pipelines.lens.verdict import Measures
+
+Array = NDArray[np.float64]
+EDGE = 1e-3
+"""A parameter is on a limit when its median lies within this probability of the end of its prior."""
+ONE_SIGMA = (0.15865525393145707, 0.5, 0.8413447460685429)
+CORE = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Assessment:
+    """One finished chain, measured.
+
+    Parameters
+    ----------
+    instance, pictures, frame : the best fit of the last stage, and the window it is on; planes are (v, v).
+    arcs : True where the lensed source was seen before any lens model.
+    chi_squared, chi_squared_arcs : per used pixel, over all and in the arcs.
+    measures : for the verdict.
+    """
+
+    instance: Mapping[str, Any]
+    pictures: Pictures
+    frame: Frame
+    arcs: NDArray[np.bool_]
+    chi_squared: float
+    chi_squared_arcs: float
+    measures: Measures
+
+
+def assess(dataset: Imaging, results: Mapping[str, Result]) -> Assessment:
+    """Measure the last stage's best fit."""
+    last = list(results.values())[-1]
+    basin = results["basin"].samples_summary.diagnostics
+    analysis = LensAnalysis(dataset)
+    instance = last.max_log_likelihood_instance
+    seen = analysis.fit_from(instance)
+    frame = analysis.frame
+    arcs = _arcs(dataset, analysis, frame)
+    weight = np.asarray(frame.weight)
+    used = weight > 0
+    left = np.asarray(seen.residual) * weight
+    without = (np.asarray(seen.residual) + np.asarray(seen.lensed_source)) * weight
+    chi = left**2
+    explained = 1.0 - chi[arcs].sum() / (without[arcs] ** 2).sum() if arcs.any() else float("nan")
+    mass, shear = instance["mass"], instance["shear"]
+    x, y = frame.pixel_centers
+    source = np.asarray(seen.lensed_source)
+    inner = elliptical_radius(x - mass.center_x, y - mass.center_y, mass.ellipticity_1, mass.ellipticity_2) < mass.einstein_radius
+    return Assessment(
+        instance=instance,
+        pictures=seen,
+        frame=frame,
+        arcs=arcs,
+        chi_squared=float(chi[used].mean()),
+        chi_squared_arcs=float(chi[arcs].mean()) if arcs.any() else float("nan"),
+        measures=Measures(
+            n_images=count_images_of(instance),
+            inside_flux=float(source[inner].sum() / source.sum()) if source.sum() > 0 else float("nan"),
+            explained=float(explained),
+            axis_ratio=float(axis_ratio(mass.ellipticity_1, mass.ellipticity_2)),
+            shear=float(np.hypot(shear.gamma_1, shear.gamma_2)),
+            gap=float(basin["gap_to_rival"]),
+            at_bound=at_bound(last),
+        ),
+    )
+
+
+def _arcs(dataset: Imaging, analysis: LensAnalysis, frame: Frame) -> NDArray[np.bool_]:
+    """The arcs of the light fit on the binned image, on the full frame's used pixels, outside the core."""
+    coarse = binned_frame(dataset, analysis.preparation)
+    fit = fit_light(coarse, analysis.preparation.center, Bases())
+    x, y = coarse.pixel_centers
+    nearest: Any = RegularGridInterpolator((y[:, 0], x[0]), fit.arcs.astype(float), method="nearest", bounds_error=False, fill_value=0.0)
+    x, y = frame.pixel_centers
+    c_x, c_y = analysis.preparation.center
+    return (nearest((y, x)) > 0.5) & (np.asarray(frame.weight) > 0) & (np.hypot(x - c_x, y - c_y) > CORE)
+
+
+def at_bound(result: Result) -> tuple[str, ...]:
+    """Paths whose median lies at an end of a bounded prior."""
+    medians = np.asarray(result.samples_summary.median)
+    u = np.asarray(result.model.inverse_transform(medians))
+    bounded = [np.isfinite(prior.support).any() for prior in result.model.priors.values()]
+    return tuple(
+        path for path, value, limited in zip(result.model.paths, u, bounded, strict=True) if limited and not EDGE < value < 1.0 - EDGE
+    )
+
+
+def intervals(samples: Samples) -> dict[str, dict[str, float]]:
+    """Median, lower and upper at 1 sigma of every column; NaN samples of a column are left out."""
+    rows = {}
+    for path in samples.paths:
+        column = samples.column(path)
+        good = np.isfinite(column)
+        lower, median, upper = weighted_quantile(column[good], ONE_SIGMA, samples.weight[good])
+        rows[path] = {"median": float(median), "lower": float(lower), "upper": float(upper)}
+    return rows

@@ -1,0 +1,200 @@
+"""The report of a finished chain: gathers what `report` draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitcore import Result, StageOutcome
+from pipelines.lens.assess import Assessment, assess, at_bound
+from pipelines.lens.caustics import critical_curves
+from pipelines.lens.dataset import Imaging
+from pipelines.lens.linear import masses_of, source_plane
+from pipelines.lens.report import Headline, ImagePlanes, Link, Posterior, Quantity, ReportContent, SourcePlane, StageRow, write_report
+from pipelines.lens.verdict import verdict_of
+
+UNITS = {"center_x": "arcsec", "center_y": "arcsec", "einstein_radius": "arcsec", "einstein_radius_effective": "arcsec"}
+LATENT_UNITS = {**UNITS, "position_angle": "deg", "shear_angle": "deg", "source_offset": "Einstein radii"}
+SOURCE_PIXELS, SOURCE_HALF_WIDTH = 151, 0.6
+VERSION = "0.1.0"
+
+
+class LensPage:
+    """Registered under the name ``lens`` among the reports."""
+
+    def report(
+        self,
+        dataset: Imaging,
+        results: Mapping[str, Result],
+        outcomes: Sequence[StageOutcome],
+        *,
+        links: Sequence[Mapping[str, Any]],
+        target: Path,
+        context: Mapping[str, Any],
+    ) -> None:
+        """Write the report; ``context`` has the command, the dataset's folder and the seed."""
+        found = assess(dataset, results)
+        last = list(results.values())[-1]
+        verdict, reasons = verdict_of(found.measures)
+        latents = _latents(last)
+        content = ReportContent(
+            name=dataset.name,
+            verdict=verdict,
+            reasons=reasons,
+            headline=Headline(
+                einstein_radius_effective=next((q for q in latents if q.path == "einstein_radius_effective"), None),
+                chi_squared_per_pixel=found.chi_squared,
+                chi_squared_per_pixel_arcs=found.chi_squared_arcs,
+                log_evidence=last.log_evidence,
+                log_evidence_error=last.log_evidence_error,
+            ),
+            command=str(context.get("command", "")),
+            version=VERSION,
+            seed=int(context.get("seed", 0)),
+            digests={outcome.name: outcome.digest for outcome in outcomes},
+            planes=_planes(dataset, found),
+            source=_source(found),
+            parameters=_parameters(last),
+            latents=latents,
+            preparation=_preparation(dataset, found, last),
+            stages=[_stage(outcome, results[outcome.name], links) for outcome in outcomes],
+            samples=_posterior(last),
+            provenance={},
+            truth=_truth(Path(str(context.get("dataset", ""))), last, latents),
+        )
+        write_report(content, target)
+
+
+def _planes(dataset: Imaging, found: Assessment) -> ImagePlanes:
+    frame, seen = found.frame, found.pictures
+    weight = np.asarray(frame.weight)
+    x, y = frame.pixel_centers
+    half = 0.5 * dataset.pixel_scale
+    light, source = np.asarray(seen.lens_light), np.asarray(seen.lensed_source)
+    mass = found.instance["mass"]
+    curves = critical_curves(masses_of(found.instance), center=(float(mass.center_x), float(mass.center_y)))
+    return ImagePlanes(
+        data=np.asarray(frame.data),
+        noise=np.where(weight > 0, 1.0 / np.where(weight > 0, weight, 1.0), np.inf),
+        mask=weight > 0,
+        model=light + source + float(seen.sky),
+        lens_light=light + float(seen.sky),
+        lensed_source=source,
+        extent=(float(x.min() - half), float(x.max() + half), float(y.min() - half), float(y.max() + half)),
+        pixel_scale=dataset.pixel_scale,
+        position_angle_of_y=dataset.position_angle_of_y,
+        critical_curves=[curve for name, (curve, _) in curves.items() if name != "cut"],
+    )
+
+
+def _source(found: Assessment) -> SourcePlane:
+    source = next(iter(found.instance["source"].values()))
+    mass = found.instance["mass"]
+    c_x, c_y = float(source.center_x), float(source.center_y)
+    axis = np.linspace(-SOURCE_HALF_WIDTH, SOURCE_HALF_WIDTH, SOURCE_PIXELS)
+    x, y = np.meshgrid(axis + c_x, axis + c_y)
+    image = np.asarray(source_plane(found.instance, found.pictures.amplitudes, x, y))
+    curves = critical_curves(masses_of(found.instance), center=(float(mass.center_x), float(mass.center_y)))
+    extent = (c_x - SOURCE_HALF_WIDTH, c_x + SOURCE_HALF_WIDTH, c_y - SOURCE_HALF_WIDTH, c_y + SOURCE_HALF_WIDTH)
+    return SourcePlane(image=image, extent=extent, caustics=[caustic for _, caustic in curves.values()])
+
+
+def _parameters(last: Result) -> list[Quantity]:
+    summary = last.samples_summary
+    deviation = np.sqrt(np.diag(last.samples.covariance()))
+    limits = at_bound(last)
+    rows = []
+    for i, (path, prior) in enumerate(last.model.priors.items()):
+        quantiles = np.asarray(prior.transform(np.linspace(0.0005, 0.9995, 1000)))
+        rows.append(
+            Quantity(
+                path=path,
+                unit=UNITS.get(path.rsplit(".", 1)[-1], ""),
+                prior=str(prior),
+                median=summary.median[i],
+                lower=summary.lower_1_sigma[i],
+                upper=summary.upper_1_sigma[i],
+                lower_3=summary.lower_3_sigma[i],
+                upper_3=summary.upper_3_sigma[i],
+                best=summary.best[i],
+                shrinkage=float(deviation[i] / quantiles.std()),
+                is_at_bound=path in limits,
+            )
+        )
+    return rows
+
+
+def _latents(last: Result) -> list[Quantity]:
+    samples = last.latent_samples
+    if samples is None:
+        return []
+    one, three = samples.values_at_sigma(1.0), samples.values_at_sigma(3.0)
+    return [
+        Quantity(
+            path=path,
+            unit=LATENT_UNITS.get(path, ""),
+            median=float(samples.median_pdf()[i]),
+            lower=float(one[i, 0]),
+            upper=float(one[i, 1]),
+            lower_3=float(three[i, 0]),
+            upper_3=float(three[i, 1]),
+        )
+        for i, path in enumerate(samples.paths)
+    ]
+
+
+def _preparation(dataset: Imaging, found: Assessment, last: Result) -> dict[str, Any]:
+    decided = last.analysis.preparation if last.analysis is not None else None  # pyright: ignore[reportAttributeAccessIssue]
+    facts: dict[str, Any] = {
+        "pixel scale": f"{dataset.pixel_scale} arcsec",
+        "used pixels": found.frame.n_used,
+        "arc pixels": int(found.arcs.sum()),
+        "images of the source": found.measures.n_images,
+        "arcs explained": f"{found.measures.explained:.0%}",
+        "lensed light inside the Einstein radius": f"{found.measures.inside_flux:.0%}",
+        "gap to the next solution": "no other found" if np.isinf(found.measures.gap) else f"{found.measures.gap:.0f}",
+    }
+    if decided is not None:
+        facts["lens center"] = f"({decided.center[0]:.3f}, {decided.center[1]:.3f}) arcsec, by {decided.center_by}"
+        facts["mask radius"] = f"{decided.mask_radius} arcsec, by {decided.mask_radius_by}"
+    return facts
+
+
+def _stage(outcome: StageOutcome, result: Result, links: Sequence[Mapping[str, Any]]) -> StageRow:
+    own = [link for link in links if link["stage"] == outcome.name]
+    return StageRow(
+        name=outcome.name,
+        search=str(result.samples_summary.diagnostics.get("search", "")),
+        is_cached=outcome.cached,
+        n_calls=outcome.n_calls,
+        log_evidence=outcome.log_evidence,
+        log_evidence_error=outcome.log_evidence_error,
+        grade=outcome.grade,
+        seconds=outcome.seconds,
+        links=[Link(kind=link["kind"], what=link["what"], why=link["why"], source=link["source"]) for link in own],
+        diagnostics=dict(result.samples_summary.diagnostics),
+    )
+
+
+def _posterior(last: Result) -> Posterior:
+    paths = tuple(path for path in last.samples.paths if path.startswith(("mass.", "shear.")))
+    columns = [last.samples.paths.index(path) for path in paths]
+    return Posterior(paths=paths, parameters=last.samples.parameters[:, columns], log_weight=last.samples.log_weight)
+
+
+def _truth(folder: Path, last: Result, latents: Sequence[Quantity]) -> dict[str, float]:
+    """The truth of a simulated dataset, for the parameters and latents that the report lists."""
+    path = folder / "truth.json"
+    if not path.is_file():
+        return {}
+    known = json.loads(path.read_text(encoding="utf-8"))
+    named = {"source.main" + key[len("source") :]: value for key, value in known.items() if key.startswith("source.")}
+    wanted = {*last.model.paths, *(latent.path for latent in latents)}
+    return {key: float(value) for key, value in {**known, **named}.items() if key in wanted}
+
+
+PAGE = LensPage()
