@@ -14,6 +14,8 @@ from fitcore.search.base import Array
 
 COVARIANCE_FLOOR = 1e-4  # of the whitened points' unit variance
 WEIGHT_IGNORED = 1e-4  # the many points that together carry less change no fit, and cost time
+SMALLEST_SIGMA = 1e-6  # in units of the prior's: what a parameter that never varied gets
+FLATNESS = 1e-8
 MOST_POINTS = 5000
 LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -40,10 +42,10 @@ def moments(z: Array, weight: Array) -> tuple[Array, Array]:
 def whitening(z: Array, weight: Array) -> tuple[Array, Array]:
     """Mean and lower Cholesky factor of the weighted points, with a floor against flat directions."""
     mean, covariance = moments(z, weight)
-    scale = np.sqrt(np.maximum(np.diag(covariance), 1e-24))
+    scale = np.sqrt(np.maximum(np.diag(covariance), SMALLEST_SIGMA**2))
     correlation = covariance / np.outer(scale, scale)
-    factor = np.linalg.cholesky(correlation + 1e-10 * np.eye(len(mean)))
-    return mean, np.asarray(scale[:, None] * factor, dtype=np.float64)
+    np.fill_diagonal(correlation, 1.0 + FLATNESS)
+    return mean, np.asarray(scale[:, None] * np.linalg.cholesky(correlation), dtype=np.float64)
 
 
 def mahalanobis_squared(z: Array, mean: Array, factor: Array) -> Array:

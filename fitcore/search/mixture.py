@@ -40,6 +40,18 @@ def _check_shapes(weight: Array, mean: Array, covariance: Array) -> None:
         raise SpecError(f"The weights of a mixture are {weight.tolist()}; they must be positive and sum to one.")
 
 
+def _check_shares(prior_weight: float, wide_weight: float) -> None:
+    if not (0.0 < prior_weight < 1.0 and 0.0 < wide_weight < 1.0 - prior_weight):
+        raise SpecError(f"prior_weight is {prior_weight!r} and wide_weight {wide_weight!r}; both must be above 0 and sum to less than 1.")
+
+
+def _checked_columns(columns: tuple[int, ...] | None, d: int) -> tuple[int, ...]:
+    found = tuple(range(d)) if columns is None else tuple(int(c) for c in columns)
+    if not found or len(set(found)) != len(found) or not all(0 <= c < d for c in found):
+        raise SpecError(f"columns is {found}; it must name one or more of the dimensions 0 to {d - 1}, each once.")
+    return found
+
+
 def _log_t(distance: Array, log_volume: float, d: int, dof: float, scale: float) -> Array:
     """Log density of a multivariate t in ``d`` dimensions, from squared Mahalanobis distances and the log volume of the factor."""
     constant = gammaln(0.5 * (dof + d)) - gammaln(0.5 * dof) - 0.5 * d * np.log(dof * np.pi) - d * np.log(scale) - log_volume
@@ -82,17 +94,10 @@ class Mixture:
         for name in ("weight", "mean", "covariance"):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
         _check_shapes(self.weight, self.mean, self.covariance)
-        if not (0.0 < self.prior_weight < 1.0 and 0.0 < self.wide_weight < 1.0 - self.prior_weight):
-            raise SpecError(
-                f"prior_weight is {self.prior_weight!r} and wide_weight {self.wide_weight!r}; both must be above 0 and sum to less than 1."
-            )
-        d = self.n_dim
+        _check_shares(self.prior_weight, self.wide_weight)
         if self.bending is None:
-            object.__setattr__(self, "bending", Bending.none(d))
-        columns = tuple(range(d)) if self.columns is None else tuple(int(c) for c in self.columns)
-        if not columns or len(set(columns)) != len(columns) or not all(0 <= c < d for c in columns):
-            raise SpecError(f"columns is {columns}; it must name one or more of the dimensions 0 to {d - 1}, each once.")
-        object.__setattr__(self, "columns", columns)
+            object.__setattr__(self, "bending", Bending.none(self.n_dim))
+        object.__setattr__(self, "columns", _checked_columns(self.columns, self.n_dim))
         _ = self._factors
 
     @cached_property
@@ -141,14 +146,8 @@ class Mixture:
         LinkError
             when fewer than two points carry weight.
         """
-        z, log_weight = np.asarray(z, dtype=np.float64), np.asarray(log_weight, dtype=np.float64)
-        keep = np.isfinite(log_weight) & np.all(np.isfinite(z), axis=1)
-        if len(np.unique(z[keep], axis=0)) < 2:
-            raise LinkError(
-                f"{int(keep.sum())} of {len(z)} samples carry weight; a mixture needs at least two different ones. "
-                "Start the search without a proposal."
-            )
-        return _fitted(z[keep], weights_from(log_weight[keep]), scale, k_max or (12 if z.shape[1] <= LOW_DIMENSION else 8))
+        z, weight = _weighty(np.asarray(z, dtype=np.float64), np.asarray(log_weight, dtype=np.float64))
+        return _fitted(z, weight, scale, k_max or (12 if z.shape[1] <= LOW_DIMENSION else 8))
 
     @classmethod
     def of(cls, components: Components, **settings: Any) -> Mixture:
@@ -180,16 +179,6 @@ class Mixture:
         covariance[np.ix_(range(len(self.weight)), places, places)] = self.covariance
         columns_there = tuple(places[c] for c in self._columns)
         return replace(self, mean=mean, covariance=covariance, bending=self.bending.embed(places, n_dim), columns=columns_there)
-
-    def with_mode(self, z: Array, covariance: Array, weight: float) -> Mixture:
-        """The mixture with one more component, at ``z`` (n_dim,) with ``covariance`` in probit space, ``weight`` relative to the rest."""
-        jacobian = self.bending.jacobian(z)
-        components = Components(
-            weight=np.append(self.weight, weight),
-            mean=np.concatenate([self.mean, self.bending.straighten(z[None])]),
-            covariance=np.concatenate([self.covariance, (jacobian @ covariance @ jacobian.T)[None]]),
-        )
-        return Mixture.of(components, bending=self.bending)
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
         """``n`` independent points, shape (n, n_dim)."""
@@ -228,17 +217,6 @@ class Mixture:
         z = np.asarray(z, dtype=np.float64)
         prior = np.log(self.prior_weight) - 0.5 * np.sum(z * z, axis=1) - 0.5 * self.n_dim * LOG_2PI
         return np.logaddexp.reduce(np.vstack([prior[None], self.component_log_prob(z)]), axis=0)
-
-    def distance(self, z: Array) -> Array:
-        """Mahalanobis distances from every component, in all dimensions; shape (k, n)."""
-        z = self.bending.straighten(np.atleast_2d(z))
-        factors = np.linalg.cholesky(self.covariance)
-        return np.sqrt([mahalanobis_squared(z, mean, factor) for mean, factor in zip(self.mean, factors, strict=True)])
-
-    @property
-    def centers(self) -> Array:
-        """The components' centers in probit space, heaviest first; shape (k, n_dim)."""
-        return self.bending.bent(self.mean[np.argsort(-self.weight, kind="stable")])
 
     def to_arrays(self) -> dict[str, Any]:
         """Arrays and numbers that `from_arrays` makes the same mixture of."""
@@ -281,6 +259,17 @@ class Mixture:
         for name, value in self.to_arrays().items():
             parts.update(name.encode() + str(np.shape(value)).encode() + np.ascontiguousarray(value).tobytes())
         return parts.hexdigest()
+
+
+def _weighty(z: Array, log_weight: Array) -> tuple[Array, Array]:
+    """The finite points that carry weight, and weights that sum to one."""
+    keep = np.isfinite(log_weight) & np.all(np.isfinite(z), axis=1)
+    if len(np.unique(z[keep], axis=0)) < 2:
+        raise LinkError(
+            f"{int(keep.sum())} of {len(z)} samples carry weight; a mixture needs at least two different ones. "
+            "Start the search without a proposal."
+        )
+    return z[keep], weights_from(log_weight[keep])
 
 
 def _fitted(z: Array, weight: Array, scale: float, k_max: int) -> Mixture:

@@ -6,7 +6,8 @@ import numpy as np
 
 from fitcore.search.base import Array
 
-EFFICIENCY_NEEDED = 0.2
+EFFICIENCY_GOOD = 0.2
+EFFICIENCY_LEAST = 0.05
 K_GOOD = 0.3
 K_USABLE = 0.5
 
@@ -71,8 +72,12 @@ def temper(log_weight: Array, target: float) -> float:
 def grade(*, k: float, efficiency: float, has_adapted: bool) -> str:
     """Grade of a frozen importance sample: "A" use the error as it is, "B" double it, "F" do not use.
 
-    The limits were measured on 300 random runs: see the design notes.
+    Measured on random targets and proposals, error over claim, root mean square (worst): efficiency above 0.2, 84 runs with k < 0.3: 1.04,
+    23 runs with k from 0.3 to 0.5: 1.07 (both on fresh runs after the limits were chosen); efficiency 0.05 to 0.2 and k < 0.3, 29 runs: 1.06
+    (2.1). A low efficiency alone, as on shells, makes a sample dear, not wrong; doubled all the same. F runs: 1.8 (5.2), too low.
     """
-    if efficiency <= EFFICIENCY_NEEDED or not has_adapted or not k < K_USABLE:
+    if not has_adapted or not k < K_USABLE or not efficiency > EFFICIENCY_LEAST:
         return "F"
-    return "A" if k < K_GOOD else "B"
+    if k < K_GOOD:
+        return "A" if efficiency > EFFICIENCY_GOOD else "B"
+    return "B" if efficiency > EFFICIENCY_GOOD else "F"

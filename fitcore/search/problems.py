@@ -63,7 +63,7 @@ class _Shape:
         return cls(mean=0.5 * rng.standard_normal(n_dim), factor=np.asarray(factor, dtype=np.float64))
 
     def whiten(self, z: Array) -> Array:
-        return np.linalg.solve(self.factor, (z - self.mean).T).T
+        return np.asarray(np.linalg.solve(self.factor, (z - self.mean).T).T, dtype=np.float64)
 
     def log_prob(self, y: Array) -> Array:
         d = len(self.mean)
@@ -102,7 +102,7 @@ def gaussian(n_dim: int, *, seed: int = 0, log_evidence: float = -3.0) -> KnownP
     shape = _Shape.random(n_dim, seed)
 
     def gradient(z: Array) -> Array:
-        return -np.linalg.solve(shape.factor.T, shape.whiten(z).T).T
+        return np.asarray(-np.linalg.solve(shape.factor.T, shape.whiten(z).T).T, dtype=np.float64)
 
     return _known(
         f"gaussian-{n_dim}",
@@ -169,7 +169,7 @@ def two_modes(n_dim: int, *, share: float = 0.3, distance: float = 12.0, seed: i
         y = shape.whiten(z)
         first, second = parts(y)
         in_second = np.exp(second - np.logaddexp(first, second))
-        return -np.linalg.solve(shape.factor.T, (y - in_second[:, None] * step).T).T
+        return np.asarray(-np.linalg.solve(shape.factor.T, (y - in_second[:, None] * step).T).T, dtype=np.float64)
 
     def draw(n: int, rng: np.random.Generator) -> Array:
         y = rng.standard_normal((n, n_dim)) + np.where(rng.random((n, 1)) < share, step, 0.0)

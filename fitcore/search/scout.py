@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from fitcore.search.base import Array
+from fitcore.search.gaussians import Components
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import Mixture
 
@@ -146,6 +147,29 @@ def modes(function: Descent, starts: Array) -> list[Mode]:
     return found
 
 
+def _centers(mixture: Mixture) -> Array:
+    """The components' centers in probit space, heaviest first; shape (k, n_dim)."""
+    return mixture.bending.bent(mixture.mean[np.argsort(-mixture.weight, kind="stable")])
+
+
+def _distances(mixture: Mixture, z: Array) -> list[float]:
+    """Mahalanobis distances of one point from every component, in straight coordinates."""
+    x = mixture.bending.straighten(z[None])[0]
+    factors = np.linalg.cholesky(mixture.covariance)
+    return [float(np.linalg.norm(np.linalg.solve(factor, x - mean))) for mean, factor in zip(mixture.mean, factors, strict=True)]
+
+
+def _extended(mixture: Mixture, mode: Mode, weight: float) -> Mixture:
+    """The mixture with a component at a mode, ``weight`` relative to the rest; its covariance is carried to straight coordinates."""
+    jacobian = mixture.bending.jacobian(mode.z)
+    components = Components(
+        weight=np.append(mixture.weight, weight),
+        mean=np.concatenate([mixture.mean, mixture.bending.straighten(mode.z[None])]),
+        covariance=np.concatenate([mixture.covariance, (jacobian @ mode.covariance @ jacobian.T)[None]]),
+    )
+    return Mixture.of(components, bending=mixture.bending)
+
+
 def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_starts: int) -> Scouted:
     """Look for modes outside the mixture, from ``n_starts`` prior draws and the mixture's own largest components; add those found.
 
@@ -158,15 +182,15 @@ def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_sta
         return value, z - gradient
 
     d = mixture.n_dim
-    found = modes(negative, np.concatenate([mixture.centers[:2], rng.standard_normal((n_starts, d))]))
+    found = modes(negative, np.concatenate([_centers(mixture)[:2], rng.standard_normal((n_starts, d))]))
     if not found:
         return Scouted(mixture=mixture, n_starts=n_starts, n_new=0)
     largest = max(mode.log_mass for mode in found)
     limit = float(np.sqrt(chi2.ppf(0.9999, d)))
-    new = [m for m in found if m.log_mass > largest + LOG_MASS_IGNORED and np.min(mixture.distance(m.z)) > limit]
+    new = [m for m in found if m.log_mass > largest + LOG_MASS_IGNORED and np.min(_distances(mixture, m.z)) > limit]
     if not new:
         return Scouted(mixture=mixture, n_starts=n_starts, n_new=0)
     extended = mixture
     for mode in new:
-        extended = extended.with_mode(mode.z, mode.covariance, max(float(np.exp(min(mode.log_mass - largest, 0.0))), 0.1))
+        extended = _extended(extended, mode, max(float(np.exp(min(mode.log_mass - largest, 0.0))), 0.1))
     return Scouted(mixture=extended, n_starts=n_starts, n_new=len(new))

@@ -9,13 +9,15 @@ from typing import Any
 from fitcore import backend as _backend  # isort: skip
 
 import jax.numpy as jnp
+import numpy as np
 
 from fitcore.analysis.analysis import Analysis
+from fitcore.evaluation import compiled
 from fitcore.model import Model, Normal
 from pipelines.lens.caustics import effective_einstein_radius
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
-from pipelines.lens.linear import Pictures, log_likelihood, masses_of, pictures
+from pipelines.lens.linear import HeldLight, Pictures, held_light, log_likelihood, masses_of, pictures
 from pipelines.lens.prepare import Preparation, full_frame, prepare
 
 del _backend
@@ -48,6 +50,7 @@ class LensAnalysis(Analysis):
         self.dataset = dataset
         self.preparation: Preparation = prepare(dataset)
         self.recenter = recenter
+        self.held: HeldLight | None = None
 
     def identity(self) -> dict[str, Any]:
         """The image by content, and what was decided about it."""
@@ -75,19 +78,28 @@ class LensAnalysis(Analysis):
                     moved[stem + axis] = Normal(prior.mean + shift, prior.sigma)
         return model.replace(moved)
 
-    def traced_arrays(self) -> Frame:
-        """The frame: arguments of the compiled likelihood, so that one serves all lenses of a survey."""
-        return self.frame
+    def modify_before_fit(self, paths: Any, model: Model) -> Analysis:
+        """Where the model fixes the shape of the lens's light, its columns are computed once for the whole search."""
+        if any(path.startswith("lens_light") for path in model.paths):
+            return self
+        light = model.instance_from_vector(np.asarray(model.prior_transform(np.full(model.n_dim, 0.5))))["lens_light"]
+        other = copy.copy(self)
+        other.held = compiled(held_light)(light, self.frame)
+        return other
 
-    def with_traced_arrays(self, arrays: Frame) -> Analysis:
+    def traced_arrays(self) -> tuple[Frame, HeldLight | None]:
+        """Frame and held light: arguments of the compiled likelihood, so that one serves all lenses of a survey."""
+        return self.frame, self.held
+
+    def with_traced_arrays(self, arrays: tuple[Frame, HeldLight | None]) -> Analysis:
         """The analysis on another frame's arrays."""
         other = copy.copy(self)
-        other.__dict__["frame"] = arrays
+        other.__dict__["frame"], other.held = arrays
         return other
 
     def log_likelihood_function(self, instance: Any) -> Any:
         """Gaussian log-likelihood at the best non-negative amplitudes; see `pipelines.lens.linear`."""
-        return log_likelihood(instance, self.frame)
+        return log_likelihood(instance, self.frame, self.held)
 
     def fit_from(self, instance: Any) -> Pictures:
         """Lens light, lensed source, residual of one instance."""

@@ -75,7 +75,7 @@ class Frame:
         DataError
             when no used pixel lies within the mask.
         """
-        scale, half = imaging.pixel_scale, imaging.psf.shape[0] // 2
+        scale, half = imaging.pixel_scale, max(imaging.psf.shape) // 2
         size = next(n for n in _SMOOTH if n >= 2 * (int(np.ceil(mask_radius / scale)) + half) + 1)
         n_y, n_x = imaging.shape
         column = round((center[0] - origin[0]) / scale + 0.5 * (n_x - 1))

@@ -76,32 +76,55 @@ def light_of(part: Any, x: Any, y: Any) -> Light:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Solution:
-    """A solved fit: whitened columns (k, pixels), their amplitudes, which are positive, and the whitened residual (pixels,)."""
-
-    columns: Any
-    amplitudes: Any
-    active: Any
-    residual: Any
-
-
-def solve(columns: Any, frame: Frame, fixed: Any = None) -> Solution:
-    """Amplitudes of unconvolved columns of the window that fit the frame's data, after the fixed picture."""
+def solve(columns: Any, frame: Frame, fixed: Any = None) -> tuple[Any, Any]:
+    """Amplitudes of unconvolved columns of the window that fit the frame's data after the fixed picture, and the whitened residual."""
     rows = frame.whitened(frame.convolved(columns))
     target = frame.target if fixed is None else frame.target - frame.whitened(frame.convolved(fixed[None]))[0]
-    still_rows, still_target = jax.lax.stop_gradient((rows, target))
-    amplitudes, active = nnls(still_rows @ still_rows.T, still_rows @ still_target)
-    return Solution(columns=rows, amplitudes=amplitudes, active=active, residual=target - amplitudes @ rows)
+    amplitudes, _ = nnls(rows @ rows.T, rows @ target)
+    return amplitudes, target - amplitudes @ rows
 
 
-def log_likelihood(instance: Mapping[str, Any], frame: Frame) -> Any:
-    """Natural logarithm of the likelihood of an instance, one number; traceable, and differentiable in reverse mode."""
-    lens = light_of(instance[LENS_LIGHT], frame.x, frame.y)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class HeldLight:
+    """Lens light whose shape is fixed: its whitened rows (k, pixels), their Gram matrix and their projection on the data.
+
+    Its amplitudes stay free. ``fixed`` is the whitened picture of what has an intensity of its own, (pixels,).
+    """
+
+    rows: Any
+    gram: Any
+    projection: Any
+    fixed: Any
+
+
+def held_light(part: Any, frame: Frame) -> HeldLight:
+    """What of the lens light need not be computed again while its shape stays; traceable."""
+    light = light_of(part, frame.x, frame.y)
+    rows = frame.whitened(frame.convolved(light.columns))
+    fixed = jnp.zeros_like(frame.target) if light.fixed is None else frame.whitened(frame.convolved(light.fixed[None]))[0]
+    return HeldLight(rows=rows, gram=rows @ rows.T, projection=rows @ (frame.target - fixed), fixed=fixed)
+
+
+def log_likelihood(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None = None) -> Any:
+    """Natural logarithm of the likelihood of an instance, one number; traceable, and differentiable in reverse mode.
+
+    With ``held`` the instance's lens light is not looked at; the result is the same where it is the light that was held.
+    """
+    held = held_light(instance[LENS_LIGHT], frame) if held is None else held
     source = light_of(instance[SOURCE], *traced(instance, frame.x, frame.y))
-    fixed = [part.fixed for part in (lens, source) if part.fixed is not None]
-    solution = solve(jnp.concatenate([lens.columns, source.columns]), frame, sum(fixed) if fixed else None)
-    return -0.5 * (solution.residual @ solution.residual + frame.log_normalization)
+    rows = frame.whitened(frame.convolved(source.columns))
+    target = frame.target - held.fixed
+    projection_held = held.projection
+    if source.fixed is not None:
+        picture = frame.whitened(frame.convolved(source.fixed[None]))[0]
+        target, projection_held = target - picture, projection_held - held.rows @ picture
+    cross = held.rows @ rows.T
+    gram = jnp.block([[held.gram, cross], [cross.T, rows @ rows.T]])
+    amplitudes, _ = nnls(*jax.lax.stop_gradient((gram, jnp.concatenate([projection_held, rows @ target]))))
+    n = held.rows.shape[0]
+    residual = target - amplitudes[:n] @ held.rows - amplitudes[n:] @ rows
+    return -0.5 * (residual @ residual + frame.log_normalization)
 
 
 @jax.tree_util.register_dataclass
@@ -125,11 +148,11 @@ def pictures(instance: Mapping[str, Any], frame: Frame) -> Pictures:
     lens = light_of(instance[LENS_LIGHT], frame.x, frame.y)
     source = light_of(instance[SOURCE], *traced(instance, frame.x, frame.y))
     fixed = [part.fixed for part in (lens, source) if part.fixed is not None]
-    solution = solve(jnp.concatenate([lens.columns, source.columns]), frame, sum(fixed) if fixed else None)
+    amplitudes, whitened = solve(jnp.concatenate([lens.columns, source.columns]), frame, sum(fixed) if fixed else None)
     n = lens.columns.shape[0]
     seen = [
-        frame.convolved((_combined(amplitudes, part.columns) + (0.0 if part.fixed is None else part.fixed))[None])[0]
-        for part, amplitudes in ((lens, solution.amplitudes[:n]), (source, solution.amplitudes[n:]))
+        frame.convolved((_combined(own, part.columns) + (0.0 if part.fixed is None else part.fixed))[None])[0]
+        for part, own in ((lens, amplitudes[:n]), (source, amplitudes[n:]))
     ]
     left = frame.data - seen[0] - seen[1]
     sky = jnp.sum(left * frame.weight**2) / jnp.sum(frame.weight**2)
@@ -138,8 +161,8 @@ def pictures(instance: Mapping[str, Any], frame: Frame) -> Pictures:
         lensed_source=seen[1],
         sky=sky,
         residual=left - sky,
-        amplitudes=solution.amplitudes,
-        log_likelihood=-0.5 * (solution.residual @ solution.residual + frame.log_normalization),
+        amplitudes=amplitudes,
+        log_likelihood=-0.5 * (whitened @ whitened + frame.log_normalization),
     )
 
 

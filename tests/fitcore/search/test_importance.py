@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fitcore.errors import ConfigError, LikelihoodError, NotConvergedError, SearchInterruptedError, SpecError
-from fitcore.search import Importance, NoCheckpoint, Problem, SearchOutcome, silent
-from fitcore.search.problems import KnownProblem, banana, gaussian, standardized_errors, two_modes
+from fitcore.search import Importance, NoCheckpoint, Problem, SearchOutcome, importance, silent
+from fitcore.search.problems import KnownProblem, banana, gaussian, shell, standardized_errors, two_modes
 from fitcore.store import Store
 
 SEARCH = Importance(n_eff=1000, scout_starts=0)
@@ -86,16 +86,15 @@ def test_without_the_scout_the_missing_mode_is_lost_and_no_grade_tells() -> None
 
 
 def test_grade_f_falls_back_to_a_cold_search_and_says_so() -> None:
-    known, events = gaussian(6), []
-    problem = known.with_proposal(shift=4.0)
-    outcome = Importance(n_eff=500, n_rounds=1, n_live=100).run(problem, seed=1, checkpoint=NoCheckpoint(), progress=events.append)
+    known, events = shell(4, width=0.01), []
+    search = Importance(n_eff=200, n_live=100, scout_starts=0)
+    outcome = search.run(known.with_proposal(width=0.3), seed=1, checkpoint=NoCheckpoint(), progress=events.append)
     assert outcome.diagnostics["is_fallback"] is True
     assert outcome.diagnostics["warm_grade"] == "F"
     assert outcome.diagnostics["grade"] in ("A", "B")
     assert outcome.diagnostics["n_explore"] > 0
-    fallback = [event for event in events if event.phase == "fallback"]
-    assert len(fallback) == 1
-    assert "graded F" in fallback[0].message
+    messages = [event.message for event in events if event.phase == "fallback"]
+    assert messages[0] == "the importance sample is graded F: a cold search takes over"
     assert_right(outcome, known)
 
 
@@ -109,11 +108,21 @@ def test_interrupted_and_resumed_gives_the_same_bits(run_in_pieces: Callable[...
     assert_same(whole, resumed)
 
 
-def test_the_cold_fallback_too_resumes_to_the_same_bits(run_in_pieces: Callable[..., tuple[SearchOutcome, int]]) -> None:
-    problem = gaussian(4).with_proposal(shift=5.0)
-    search = Importance(n_eff=500, n_rounds=1, n_live=100)
+def test_the_cold_fallback_too_resumes_to_the_same_bits(
+    run_in_pieces: Callable[..., tuple[SearchOutcome, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importance.adapt_and_freeze
+
+    def graded_f(*arguments: Any, **settings: Any) -> Any:
+        adapted, frozen, n = real(*arguments, **settings)
+        return adapted, replace(frozen, grade="F"), n
+
+    monkeypatch.setattr(importance, "adapt_and_freeze", graded_f)
+    problem = gaussian(4).with_proposal()
+    search = Importance(n_eff=500, n_live=100)
     whole = run(problem, search)
     assert whole.diagnostics["is_fallback"] is True
+    assert whole.diagnostics["finish"] == "importance"
     resumed, pieces = run_in_pieces(search, problem, seed=1, patience=5)
     assert pieces > 3
     assert_same(whole, resumed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fitcore.model import Model, Normal
+from fitcore.model import Model, Normal, TruncatedNormal
 from pipelines.lens.columns import GaussianBasis, images, radius_squared, slope_image, sub_pixel_mean
 from pipelines.lens.light import Gaussian
 
@@ -57,7 +57,7 @@ def test_mean_over_sub_pixels() -> None:
 
 def test_in_a_model_sizes_are_not_parameters() -> None:
     basis = GaussianBasis(
-        center_x=Normal(0.0, 0.1), center_y=Normal(0.0, 0.1), ellipticity_1=Normal(0.0, 0.1), ellipticity_2=0.0, sigma_max=0.35, n=10
+        center_x=Normal(0.0, 0.1), center_y=Normal(0.0, 0.1), ellipticity_1=TruncatedNormal(0.0, 0.1, -0.5, 0.5), ellipticity_2=0.0, sigma_max=0.35, n=10
     )
     model = Model({"main": basis})
     assert model.paths == ("main.center_x", "main.center_y", "main.ellipticity_1")
