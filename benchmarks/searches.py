@@ -51,8 +51,8 @@ def cases() -> list[tuple[str, Maker, Callable[[KnownProblem, int], Problem], Se
         "banana .25 12": lambda seed: banana(12, strength=0.25, seed=seed),
         "banana .8 12": lambda seed: banana(12, seed=seed),
     }.items():
-        rows += [(f"warm {name} {case}", make, proposal, WARM, 12) for case, proposal in perturbed.items()]
-    rows += [(f"warm gaussian {d} good", lambda seed, d=d: gaussian(d, seed=seed), _warm(), WARM, 12) for d in (5, 15, 20)]
+        rows += [(f"warm {name} {case}", make, proposal, WARM, 8) for case, proposal in perturbed.items()]
+    rows += [(f"warm gaussian {d} good", lambda seed, d=d: gaussian(d, seed=seed), _warm(), WARM, 8) for d in (5, 15, 20)]
     rows += [
         (f"warm gaussian 17 {c}", lambda seed: gaussian(17, seed=seed), _warm(s), WARM, 8) for c, s in (("shift 1", 1.0), ("shift 3", 3.0))
     ]

@@ -32,7 +32,11 @@ class Entry(Protocol):
         ...
 
     def describe(self, dataset: Any, results: Mapping[str, Result]) -> dict[str, Any]:
-        """``verdict``, ``reasons``, ``parameters`` and ``latents`` (each: median, lower, upper at 1 sigma) of a finished chain."""
+        """What is printed of a finished chain.
+
+        ``verdict``, ``reasons``, ``headline`` (name of the latent of first interest), ``parameters`` and ``latents`` (each: median, lower,
+        upper at 1 sigma).
+        """
         ...
 
     def simulate(self, target: Path, seed: int) -> Path:

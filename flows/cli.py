@@ -12,14 +12,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fitcore import FitcoreError, Store
+from fitcore import ConfigError, FitcoreError, Store
 from flows import catalogue, doctor, settings
 from flows.console import Display, json_line, quantity, rows_table
 from flows.launch import WRONG_INPUT, run_datasets
 from flows.records import row_of
 from flows.server import ServerError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Fit models to data by chains of searches.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help="Fit models to data by chains of searches."
+)
 
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of the results [default: $FITCORE_STORE or ./results].")]
 PipelineOption = Annotated[str, typer.Option("--pipeline", help="Short name of an installed pipeline.")]
@@ -33,16 +35,24 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (FitcoreError, ServerError) as error:
+        except (FitcoreError, ServerError, settings.SettingsError) as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(WRONG_INPUT) from error
 
     return wrapped
 
 
-def opened(store: Path | None) -> Store:
-    """The store of an option."""
-    return Store(store if store is not None else settings.read().store)
+def named(store: Path | None) -> Path:
+    """The folder of the store of an option."""
+    return store if store is not None else settings.read().store
+
+
+def existing(store: Path | None) -> Store:
+    """The store of an option, to read: a mistyped name must not make a new one."""
+    folder = named(store)
+    if not folder.exists():
+        raise ConfigError(f"There is no store {folder.absolute()}. Name one by --store or FITCORE_STORE; 'fitcore run' makes one.")
+    return Store(folder)
 
 
 def output() -> Console:
@@ -69,7 +79,7 @@ def run(
     code, rows = run_datasets(
         datasets,
         pipeline_name=pipeline,
-        store=opened(store),
+        store=Store(named(store)),
         seed=seed,
         overrides=override or [],
         settings=settings.read(),
@@ -87,7 +97,7 @@ def run(
 @guarded
 def table(store: StoreOption = None, form: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text") -> None:
     """All finished chains of a store."""
-    rows = [row_of(item) for item in opened(store).runs()]
+    rows = [row_of(item) for item in existing(store).runs()]
     if form == "json":
         for row in rows:
             typer.echo(json_line(row))
@@ -121,7 +131,7 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
     """One chain in full, or one of its stages."""
-    kept = opened(store)
+    kept = existing(store)
     item = kept.run(name)
     row = row_of(item)
     if stage is not None:
@@ -149,19 +159,26 @@ def simulate(
     folder: Annotated[Path, typer.Argument(help="A new folder.")], seed: SeedOption = 0, pipeline: PipelineOption = "lens"
 ) -> None:
     """Write a simulated dataset with its truth beside it."""
-    typer.echo(str(catalogue.find(pipeline).simulate(folder, seed)))
+    entry = catalogue.find(pipeline)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is there already and is not an empty folder; name a new one. Nothing was written.")
+    try:
+        written = entry.simulate(folder, seed)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error}. Name another folder.") from error
+    typer.echo(str(written))
 
 
 @app.command(epilog="Example: fitcore verify --store results")
 @guarded
 def verify(store: StoreOption = None) -> None:
     """Check every file of a store; exit code 1 when anything is damaged."""
-    kept = opened(store)
+    kept = existing(store)
     findings = kept.verify()
     for finding in findings:
         typer.echo(f"{'DAMAGED' if finding.is_damage else finding.kind}: {finding.path}: {finding.message}")
     damaged = [finding for finding in findings if finding.is_damage]
-    typer.echo(f"{kept.path}: {len(kept.table())} results, {len(damaged)} damaged, {len(findings) - len(damaged)} other findings")
+    typer.echo(f"{kept.path}: {len(damaged)} damaged, {len(findings) - len(damaged)} other findings")
     raise typer.Exit(1 if damaged else 0)
 
 
@@ -169,7 +186,7 @@ def verify(store: StoreOption = None) -> None:
 @guarded
 def check_installation(store: StoreOption = None) -> None:
     """Check the installation, the device, the store and the server; each finding with its remedy."""
-    findings = doctor.examine(settings.read(), store if store is not None else settings.read().store)
+    findings = doctor.examine(settings.read(), named(store))
     for finding in findings:
         typer.echo(finding.text())
     raise typer.Exit(1 if any(not finding.is_good for finding in findings) else 0)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
@@ -50,16 +51,16 @@ def duration(seconds: float) -> str:
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The rows of some chains as a table."""
-    headline = next((next(iter(row["latents"])) for row in rows if row["latents"]), "latent")
+    headline = next((row["headline"] for row in rows if row["headline"]), "")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("name", "status", "verdict", headline, "log-evidence", "calls", "time", "report"):
-        table.add_column(title, no_wrap=title == "report", overflow="fold")
+        table.add_column(escape(title), no_wrap=title == "report", overflow="fold")
     for row in rows:
         stages = row["stages"]
-        latent = next(iter(row["latents"].values()), None)
+        latent = row["latents"].get(row["headline"])
         last = stages[-1] if stages else None
         cached = bool(stages) and all(stage["cached"] for stage in stages)
-        table.add_row(
+        cells = (
             row["name"],
             row["status"] + (" (cached)" if cached else ""),
             row["verdict"],
@@ -69,6 +70,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             duration(sum(stage["seconds"] for stage in stages)) if stages else "",
             row.get("report", ""),
         )
+        table.add_row(*(escape(cell) for cell in cells))  # brackets in a name or an error are no markup
     return table
 
 
@@ -126,7 +128,7 @@ class Display:
         note = f", {event['text']}" if event["text"] else ""
         text = f"{self.name}: {key}, {calls} calls{rate}{evidence}, {duration(now - self._started)}{note}"
         if self._status is not None:
-            self._status.update(text)
+            self._status.update(escape(text))
         elif not self.quiet and (changed or now - self._last > SECONDS_BETWEEN_LINES):
             self._last = now
             self.say(text)

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from fitcore import FitcoreError, Store
 from flows import catalogue
-from flows.server import ServerError, free_port, wait_until_ready
+from flows.server import NAMED_SECONDS, ServerError, free_port, wait_until_ready
 from flows.settings import Settings, child_environment
 
 DEVICE = """
@@ -100,7 +100,7 @@ def _cache(settings: Settings) -> Finding:
     probe = settings.cache
     while not probe.exists():
         probe = probe.parent
-    good = _is_writable(probe)
+    good = probe.is_dir() and _is_writable(probe)
     return Finding(name="cache", is_good=good, seen=str(settings.cache), remedy="Set FITCORE_CACHE to a folder that can be written.")
 
 
@@ -112,7 +112,7 @@ def _server(settings: Settings) -> Finding:
     if settings.prefect_api_url is None:
         return Finding(name="Prefect server", is_good=True, seen=f"none named: a run starts its own (port {free_port()} is free)")
     try:
-        wait_until_ready(settings.prefect_api_url, 10.0)
+        wait_until_ready(settings.prefect_api_url, min(NAMED_SECONDS, settings.server_seconds))
     except ServerError as error:
         return Finding(name="Prefect server", is_good=False, seen=str(error), remedy="Start it, or unset PREFECT_API_URL.")
     return Finding(name="Prefect server", is_good=True, seen=settings.prefect_api_url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,9 @@ def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, An
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {item!r}: the value cannot be read: {error}. Give a number, a word, true or false.") from error
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = float(value)  # YAML 1.1 reads 1e-3 as a word
         if not isinstance(value, int | float | str | bool):
             raise ConfigError(f"--set {item!r}: the value is {value!r}; it must be a number, a word, true or false.")
         settings.setdefault(stage, {})[field] = value
@@ -158,7 +162,7 @@ def _job(
 def _row(plan: Plan, entry: Entry, store: Store, ended: Mapping[str, Any] | None, *, interrupted: bool) -> dict[str, Any]:
     if ended is not None and ended["status"] == "done":
         return row_of(store.run(plan.dataset.name, entry.name))
-    if interrupted:
+    if interrupted and (ended is None or ended["kind"] in ("SearchInterruptedError", "WorkerDied")):
         return unfinished_row(plan.dataset.name, entry.name, "interrupted", "interrupted with its work saved; the same command goes on")
     error = "the flow process ended before it came to this dataset" if ended is None else str(ended["error"])
     return unfinished_row(plan.dataset.name, entry.name, "failed", error)

@@ -49,9 +49,10 @@ def main() -> int:
     WORKERS.listener = send
     WORKERS.current()  # imports and compiles while the server starts
     try:
-        url = read().prefect_api_url
+        settings = read()
+        url = settings.prefect_api_url
         assert url is not None
-        send({"event": "server", "url": url, "seconds": wait_until_ready(url)})
+        send({"event": "server", "url": url, "seconds": wait_until_ready(url, settings.server_seconds)})
         for request in job["datasets"]:
             ended = run_one(request, job["common"])
             send(ended)

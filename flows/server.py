@@ -22,8 +22,8 @@ import httpx
 from flows.settings import Settings, child_environment
 
 SLOTS = 64
-START_SECONDS = 120.0
 END_SECONDS = 20.0
+NAMED_SECONDS = 15.0
 
 
 class ServerError(RuntimeError):
@@ -65,8 +65,15 @@ def claim_home(settings: Settings) -> tuple[Path, IO[str]]:
 
 @contextlib.contextmanager
 def available(settings: Settings) -> Iterator[tuple[str, Path | None]]:
-    """The URL of a Prefect API and the PREFECT_HOME to use; a server is started (not yet ready) where none is named, and ended after."""
+    """The URL of a Prefect API and the PREFECT_HOME to use; a server is started (not yet ready) where none is named, and ended after.
+
+    Raises
+    ------
+    ServerError
+        when the named server does not answer, or the cache folder cannot be written.
+    """
     if settings.prefect_api_url is not None:
+        wait_until_ready(settings.prefect_api_url, min(NAMED_SECONDS, settings.server_seconds))  # it should be there already
         yield settings.prefect_api_url, None
         return
     home, lock = claim_home(settings)
@@ -92,21 +99,25 @@ def available(settings: Settings) -> Iterator[tuple[str, Path | None]]:
                 process.wait()
 
 
-def wait_until_ready(url: str, seconds: float = START_SECONDS) -> float:
+def wait_until_ready(url: str, seconds: float) -> float:
     """Wait for a Prefect API to answer; the seconds it took.
 
     Raises
     ------
     ServerError
-        when it does not answer in time.
+        when it does not answer in time, or at once when the URL is none.
     """
     start = time.monotonic()
     while time.monotonic() - start < seconds:
-        with contextlib.suppress(httpx.HTTPError):
+        try:
             if httpx.get(f"{url}/health", timeout=5.0).status_code == httpx.codes.OK:
                 return time.monotonic() - start
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
+            raise ServerError(f"PREFECT_API_URL is {url!r}, which is no URL ({error}); it must be like http://host:4200/api.") from error
+        except httpx.HTTPError:
+            pass  # not yet
         time.sleep(0.1)
     raise ServerError(
-        f"No Prefect server answers at {url} within {seconds:.0f} s. Check PREFECT_API_URL, or unset it to use a server of our own; "
+        f"No Prefect server answers at {url} within {seconds:g} s. Check PREFECT_API_URL, or unset it to use a server of our own; "
         "'fitcore doctor' tells what is wrong."
     )

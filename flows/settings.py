@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+SERVER_SECONDS = 120.0
 SINGLE_THREADED_XLA = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+
+class SettingsError(ValueError):
+    """A variable of the environment has a value that cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +25,7 @@ class Settings:
     cache : FITCORE_CACHE, the user's cache folder by default: compiled code and the embedded Prefect server's database.
     threads : FITCORE_THREADS, the number of cores by default: likelihoods evaluated side by side.
     prefect_api_url : PREFECT_API_URL; None means a server of our own for the time of the run.
+    server_seconds : FITCORE_SERVER_SECONDS, 120 by default: how long to wait for a Prefect server's first answer.
     no_color : NO_COLOR is set.
     """
 
@@ -26,21 +33,42 @@ class Settings:
     cache: Path
     threads: int
     prefect_api_url: str | None
+    server_seconds: float
     no_color: bool
 
 
 def read() -> Settings:
-    """The settings, read anew."""
+    """The settings, read anew.
+
+    Raises
+    ------
+    SettingsError
+        for a number that is none, or not above 0.
+    """
     environment = os.environ
     cache = environment.get("FITCORE_CACHE") or Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fitcore"
-    threads = environment.get("FITCORE_THREADS", "")
+    threads = _number(environment, "FITCORE_THREADS", len(os.sched_getaffinity(0)), "whole number")
     return Settings(
         store=Path(environment.get("FITCORE_STORE") or "results"),
         cache=Path(cache),
-        threads=int(threads) if threads.isdigit() and int(threads) > 0 else len(os.sched_getaffinity(0)),
+        threads=int(threads),
         prefect_api_url=environment.get("PREFECT_API_URL") or None,
+        server_seconds=_number(environment, "FITCORE_SERVER_SECONDS", SERVER_SECONDS, "number"),
         no_color="NO_COLOR" in environment,
     )
+
+
+def _number(environment: Mapping[str, str], name: str, default: float, kind: str) -> float:
+    text = environment.get(name)
+    if not text:
+        return default
+    try:
+        value = float(int(text) if kind == "whole number" else float(text))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise SettingsError(f"The environment variable {name} is {text!r}; it must be a {kind} above 0. Correct or unset it.")
+    return value
 
 
 def child_environment(settings: Settings, *, prefect_api_url: str | None = None, prefect_home: Path | None = None) -> dict[str, str]:

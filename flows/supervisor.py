@@ -29,17 +29,24 @@ class Interrupts:
         self.tell = tell
         self.worker: int | None = None
         self.runner: subprocess.Popen[str] | None = None
+        self.has_begun = False
 
     def __call__(self, number: int, frame: Any) -> None:
         """Handle one signal."""
         self.count += 1
         if self.count == 1:
             self.tell("saving the search at its next batch; the same command goes on from there (once more: stop at once)")
-            self._signal(self.worker, signal.SIGTERM)
+            self.pass_on()
         else:
             self._signal(self.worker, signal.SIGKILL)
             if self.runner is not None:
                 self.runner.kill()
+
+    def pass_on(self) -> None:
+        """Ask the worker to save and stop; before the first flow there is nothing to save, and the flow process is ended."""
+        self._signal(self.worker, signal.SIGTERM)
+        if self.runner is not None and not self.has_begun:
+            self.runner.terminate()
 
     @staticmethod
     def _signal(pid: int | None, number: int) -> None:
@@ -82,6 +89,8 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
             encoding="utf-8",
         )
         interrupts.runner = runner
+        if interrupts.count:
+            interrupts.pass_on()
         assert runner.stdin is not None
         assert runner.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -92,7 +101,9 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
             if event.get("event") == "worker":
                 interrupts.worker = event["pid"]
                 if interrupts.count:
-                    interrupts._signal(event["pid"], signal.SIGTERM)
+                    interrupts.pass_on()
+            if event.get("event") == "dataset":
+                interrupts.has_begun = True
             if event.get("event") == "ended":
                 ended[event["name"]] = event
             hear(event)

@@ -1,8 +1,8 @@
 """The worker process: ``python -m flows.worker PARENT``. All heavy work is done here; it knows no Prefect.
 
 It reads requests from standard input, a line of JSON each, and answers on standard output with events and one ``done`` or ``error`` for
-each request. One process serves a whole run, so that JAX is imported, and every function compiled, once. It ends with its parent, or at the end
-of its input. SIGTERM and SIGINT ask the search to save at its next batch.
+each request. One process serves a whole run, so that JAX is imported, and every function compiled, once. It ends with its parent, or
+at the end of its input. SIGTERM and SIGINT ask the search to save at its next batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
-from fitcore import FitcoreError, Result, StageOutcome, Store, run_latents, run_stage, stored_results
+from fitcore import FitcoreError, Result, SearchInterruptedError, StageOutcome, Store, run_latents, run_stage, stored_results
 from fitcore.chain import outcome_of
 from fitcore.search.base import ProgressEvent
 from flows import catalogue
@@ -63,6 +63,8 @@ class Worker:
         operation = request["operation"]
         if operation == "ready":
             return os.getpid()
+        if self.stop.is_set():
+            raise SearchInterruptedError(f"asked to stop before {operation!r}; what came before it is saved, and the same command goes on")
         entry = catalogue.find(request["pipeline"])
         dataset = self._dataset(entry, request)
         pipeline = entry.build(request["settings"])

@@ -61,6 +61,8 @@ class WorkerProcess:
         except BrokenPipeError:
             pass
         code = self.process.wait()
+        if code == -signal.SIGTERM:  # it came before the worker could handle it: nothing had begun
+            raise RemoteError("SearchInterruptedError", "asked to stop before it began; the same command goes on", retryable=True)
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         raise RemoteError(
             "WorkerDied",

@@ -100,7 +100,9 @@ class ProgressEvent:
 class Progress(Protocol):
     """Receives news; cheap to call at every batch, never raises."""
 
-    def __call__(self, event: ProgressEvent) -> None: ...
+    def __call__(self, event: ProgressEvent) -> None:
+        """Take note of ``event``."""
+        ...
 
 
 @runtime_checkable
@@ -136,22 +138,28 @@ class NoCheckpoint:
     """Saves nothing and never asks to stop: for searches run in memory."""
 
     def due(self) -> bool:
+        """Never."""
         return False
 
     def save_arrays(self, state: Mapping[str, Any], *, n_calls: int) -> None:
+        """Nothing is saved."""
         del state, n_calls
 
     def load_arrays(self) -> dict[str, Any] | None:
+        """Nothing was saved."""
         return None
 
     def save_through(self, writer: Callable[[Path], None], *, n_calls: int) -> None:
+        """Nothing is saved."""
         del writer, n_calls
 
     def load_through(self, reader: Callable[[Path], T]) -> T | None:
+        """Nothing was saved."""
         del reader
         return None
 
     def stop_requested(self) -> bool:
+        """Never."""
         return False
 
 

@@ -72,9 +72,9 @@ def temper(log_weight: Array, target: float) -> float:
 def grade(*, k: float, efficiency: float, has_adapted: bool) -> str:
     """Grade of a frozen importance sample: "A" use the error as it is, "B" double it, "F" do not use.
 
-    Measured on random targets and proposals, error over claim, root mean square (worst): efficiency above 0.2, 84 runs with k < 0.3: 1.04,
-    23 runs with k from 0.3 to 0.5: 1.07 (both on fresh runs after the limits were chosen); efficiency 0.05 to 0.2 and k < 0.3, 29 runs: 1.06
-    (2.1). A low efficiency alone, as on shells, makes a sample dear, not wrong; doubled all the same. F runs: 1.8 (5.2), too low.
+    Measured on random targets and proposals, root mean square of error over claim (worst): efficiency above 0.2, 84 runs with k < 0.3:
+    1.04, and 23 with k from 0.3 to 0.5: 1.07 (fresh runs, after the limits were chosen); efficiency 0.05 to 0.2 with k < 0.3, 29 runs:
+    1.06 (2.1); the rest: 1.8 (5.2). So a low efficiency alone, as on shells, makes a sample dear rather than wrong; its error is doubled.
     """
     if not has_adapted or not k < K_USABLE or not efficiency > EFFICIENCY_LEAST:
         return "F"

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
 from fitcore import Result, Samples
+from fitcore.evaluation import compiled
 from fitcore.statistics import weighted_quantile
 from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import axis_ratio, elliptical_radius
 from pipelines.lens.light_fit import fit_light
-from pipelines.lens.linear import Pictures
+from pipelines.lens.linear import Pictures, pictures
 from pipelines.lens.modes import count_images_of
 from pipelines.lens.prepare import binned_frame
 from pipelines.lens.varpro import Bases
@@ -51,14 +53,24 @@ class Assessment:
     measures: Measures
 
 
+_SEEN: WeakKeyDictionary[Result, Assessment] = WeakKeyDictionary()
+_pictures = compiled(pictures)
+
+
 def assess(dataset: Imaging, results: Mapping[str, Result]) -> Assessment:
-    """Measure the last stage's best fit."""
+    """Measure the last stage's best fit; once for each result in memory."""
     last = list(results.values())[-1]
+    if last not in _SEEN:
+        _SEEN[last] = _assessed(dataset, results, last)
+    return _SEEN[last]
+
+
+def _assessed(dataset: Imaging, results: Mapping[str, Result], last: Result) -> Assessment:
     basin = results["basin"].samples_summary.diagnostics
     analysis = LensAnalysis(dataset)
     instance = last.max_log_likelihood_instance
-    seen = analysis.fit_from(instance)
     frame = analysis.frame
+    seen = _pictures(instance, frame)
     arcs = _arcs(dataset, analysis, frame)
     weight = np.asarray(frame.weight)
     used = weight > 0

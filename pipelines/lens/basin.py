@@ -24,7 +24,7 @@ from pipelines.lens.frame import Frame
 from pipelines.lens.laplace import outcome_of
 from pipelines.lens.light_fit import LightFit, fit_light
 from pipelines.lens.marquardt import Minimum, Penalty, descend
-from pipelines.lens.modes import IMAGES_NEEDED, count_images, distinct, ranked, same_position, same_radius, source_plane_of
+from pipelines.lens.modes import IMAGES_NEEDED, by_objective, count_images, distinct, ranked, same_position, same_radius, source_plane_of
 from pipelines.lens.prepare import binned_frame, full_frame
 from pipelines.lens.varpro import EINSTEIN_RADIUS, SHEAR, SOURCE_CENTER, Bases, VariableProjection
 
@@ -148,11 +148,11 @@ class _Run:
         projection = VariableProjection(frame=floored, which="source", bases=self.bases, held=held)
         starts = [start for radius in RADII for start in self._scan_starts(binned, light, radius)]
         first = self._descents(projection, starts, 5, LIGHT_HELD)
-        best = sorted(first, key=lambda m: m.objective)[:16]
-        found = distinct(self._descents(projection, [m.p for m in best], 7, LIGHT_HELD), same_position(0.04, 0.08))
+        best = by_objective(first)[:16]
+        found = distinct(by_objective(self._descents(projection, [m.p for m in best], 7, LIGHT_HELD)), same_position(0.04, 0.08))
         imaged = [m for m in found if count_images(m.p) >= IMAGES_NEEDED][: self.settings.n_modes]
         other = [m for m in found if count_images(m.p) < IMAGES_NEEDED][: max(2, self.settings.n_modes - len(imaged))]
-        return sorted(imaged + other, key=lambda m: m.objective)
+        return by_objective(imaged + other)
 
     def _scan_starts(self, binned: Frame, light: LightFit, radius: float) -> list[Array]:
         start = np.concatenate([light.p[:6], light.p[:2], 0.8 * np.asarray(light.ellipticity), [radius, 0, 0, 0, 0, 0.0, 0.01]])
@@ -196,14 +196,17 @@ class _Run:
             einstein_radius=float(measured[0].p[EINSTEIN_RADIUS]),
             einstein_radius_with_floors=float(chosen[0].p[EINSTEIN_RADIUS]),
             gap_to_rival=float(gap),
+            rivals=", ".join(f"{m.p[EINSTEIN_RADIUS]:.3f} (+{m.objective - best.objective:.0f})" for m in rivals),
             n_solutions=len(joint),
             arc_pixels=int(light.arcs.sum()),
             light_ellipticity_1=float(light.ellipticity[0]),
             light_ellipticity_2=float(light.ellipticity[1]),
             shear=float(np.hypot(*measured[0].p[SHEAR])),
         )
+        gaps = [m.objective - chosen[0].objective if count_images(m.p) >= IMAGES_NEEDED else np.inf for m in chosen[1:]]
         return outcome_of(
             measured,
+            [0.0, *gaps],
             problem=self.problem,
             penalty=self.penalty,
             names=PARAMETERS,

@@ -17,24 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from fitcore.evaluation import compiled
+from pipelines.lens.tracing import ray_trace, total_deflection
+
 del _backend
 
 Array = NDArray[np.float64]
-BISECTIONS = 48
+BISECTIONS = 40
 INNERMOST = 1e-3
 """Radius in arcsec where a ray starts; a critical curve inside it counts as none."""
-
-
-def total_deflection(masses: Sequence[Any], x: Any, y: Any) -> tuple[Any, Any]:
-    """Sum of the deflections of several mass components at positions in arcsec."""
-    parts = [mass.deflection(x, y) for mass in masses]
-    return sum(part[0] for part in parts), sum(part[1] for part in parts)
-
-
-def ray_trace(masses: Sequence[Any], x: Any, y: Any) -> tuple[Any, Any]:
-    """Source-plane positions beta = theta - alpha(theta), arcsec."""
-    alpha_x, alpha_y = total_deflection(masses, x, y)
-    return x - alpha_x, y - alpha_y
 
 
 def jacobian(masses: Sequence[Any], x: Any, y: Any) -> tuple[Any, Any, Any]:
@@ -87,7 +78,10 @@ def _crossing(
     return angle, 0.5 * (inner + outer), exists
 
 
-def effective_einstein_radius(masses: Sequence[Any], *, center: tuple[Any, Any], outermost: Any = 10.0, n_angles: int = 64) -> Any:
+_compiled_crossing = compiled(_crossing, static_argnames=("n_angles", "eigenvalue"))
+
+
+def effective_einstein_radius(masses: Sequence[Any], *, center: tuple[Any, Any], outermost: Any = 10.0, n_angles: int = 32) -> Any:
     """sqrt(area of the tangential critical curve / pi) in arcsec, one number; NaN where a ray does not cross the curve.
 
     Parameters
@@ -95,7 +89,7 @@ def effective_einstein_radius(masses: Sequence[Any], *, center: tuple[Any, Any],
     masses : all mass components, shear included.
     center : a point inside the curve, arcsec.
     outermost : the curve lies within this radius of the center, arcsec.
-    n_angles : rays; 64 give 1e-8 for ellipses and shears of real lenses.
+    n_angles : rays; 32 give 1e-8 for ellipses and shears of real lenses.
     """
     _, radius, exists = _crossing(masses, center, outermost, n_angles, _tangential)
     return jnp.where(jnp.all(exists), jnp.sqrt(jnp.mean(radius**2)), jnp.nan)
@@ -111,7 +105,7 @@ def critical_curves(
     """
     curves: dict[str, tuple[Array, Array]] = {}
     for name, eigenvalue in (("tangential", _tangential), ("radial", _radial)):
-        angle, radius, exists = _crossing(masses, center, outermost, n_angles, eigenvalue)
+        angle, radius, exists = _compiled_crossing(masses, center, outermost, n_angles, eigenvalue)
         if bool(jnp.all(exists)) and float(jnp.min(radius)) > 2.0 * INNERMOST:
             curves[name] = _mapped(masses, center, angle, radius)
     if "radial" not in curves:
@@ -120,8 +114,11 @@ def critical_curves(
     return curves
 
 
+_compiled_trace = compiled(ray_trace)
+
+
 def _mapped(masses: Sequence[Any], center: tuple[float, float], angle: Any, radius: Any) -> tuple[Array, Array]:
     x, y = center[0] + radius * jnp.cos(angle), center[1] + radius * jnp.sin(angle)
     curve = np.stack([np.asarray(x), np.asarray(y)], axis=1)
-    caustic = np.stack([np.asarray(part) for part in ray_trace(masses, x, y)], axis=1)
+    caustic = np.stack([np.asarray(part) for part in _compiled_trace(masses, x, y)], axis=1)
     return np.concatenate([curve, curve[:1]]), np.concatenate([caustic, caustic[:1]])

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 ABSURD_NOISE_RATIO = 1e4
-"""A pixel whose noise is this many times the median of all is masked: surveys mark bad pixels by 1e8 or 1e16."""
+"""A pixel whose noise is this many times the ordinary is masked: surveys mark bad pixels by 1e8 or 1e16."""
+ORDINARY_NOISE_QUANTILE = 0.01
+"""Of the noise in the used pixels. Low, because most of a wide frame may be masked by its noise."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,13 +104,13 @@ class Imaging:
     def x(self) -> Array:
         """Right coordinates of the pixel centers in arcsec, zero at the frame's center, shape (n_y, n_x)."""
         n_y, n_x = self.shape
-        return np.tile((np.arange(n_x) - 0.5 * (n_x - 1)) * self.pixel_scale, (n_y, 1))
+        return np.tile((np.arange(n_x, dtype=np.float64) - 0.5 * (n_x - 1)) * self.pixel_scale, (n_y, 1))
 
     @cached_property
     def y(self) -> Array:
         """Up coordinates of the pixel centers in arcsec, zero at the frame's center, shape (n_y, n_x)."""
         n_y, n_x = self.shape
-        return np.tile(((np.arange(n_y) - 0.5 * (n_y - 1)) * self.pixel_scale)[:, None], (1, n_x))
+        return np.tile(((np.arange(n_y, dtype=np.float64) - 0.5 * (n_y - 1)) * self.pixel_scale)[:, None], (1, n_x))
 
     def apply_mask(self, mask: Mask) -> Imaging:
         """The same image with only the pixels that were used and are True in ``mask``, shape (n_y, n_x)."""
@@ -154,15 +157,15 @@ def _check_shapes(name: str, data: Array, noise: Array, psf: Array, mask: Mask) 
             )
     if psf.ndim != 2 or psf.shape[0] % 2 == 0 or psf.shape[1] % 2 == 0:
         raise DataError(
-            f"{name}: the PSF has shape {psf.shape}; both sizes must be odd, so that it has a central pixel. Resample it, or cut off one row or column "
-            "and center it."
+            f"{name}: the PSF has shape {psf.shape}; both sizes must be odd, so that it has a central pixel. Resample it, or cut off one "
+            "row or column and center it."
         )
     if psf.shape[0] > data.shape[0] or psf.shape[1] > data.shape[1]:
         raise DataError(f"{name}: the PSF has shape {psf.shape}, larger than the image {data.shape}. Cut it to the part that matters.")
 
 
 def _check_scale(name: str, scale: Any) -> None:
-    if not isinstance(scale, int | float) or isinstance(scale, bool) or not np.isfinite(scale) or not 0 < scale < 60:
+    if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 < float(scale) < 60:
         raise DataError(
             f"{name}: the pixel scale is {scale!r}; it must be a number of arcsec between 0 and 60. Set pixel_scale in info.yaml."
         )
@@ -170,11 +173,14 @@ def _check_scale(name: str, scale: Any) -> None:
 
 def _without_absurd_noise(data: Array, noise: Array, mask: Mask) -> tuple[Array, Mask]:
     """Noise and mask with the pixels of absurd or infinite noise, and NaN pixels under it, taken out."""
-    usable = mask & np.isfinite(noise) & (noise > 0)
+    positive = np.isfinite(noise) & (noise > 0)
+    usable = mask & positive
     if not usable.any():
         return noise, mask
-    absurd = (noise > ABSURD_NOISE_RATIO * np.median(noise[usable])) | np.isposinf(noise)
-    return np.where(absurd, np.inf, noise), mask & ~absurd
+    ordinary = np.quantile(noise[usable], ORDINARY_NOISE_QUANTILE, method="lower")
+    absurd = (noise > ABSURD_NOISE_RATIO * ordinary) | np.isposinf(noise)
+    # infinite where nothing is used, so that 1 / noise is zero there and never NaN
+    return np.where(absurd | ~(mask | positive), np.inf, noise), mask & ~absurd
 
 
 def _check_values(name: str, data: Array, noise: Array, mask: Mask) -> None:
@@ -190,8 +196,8 @@ def _check_values(name: str, data: Array, noise: Array, mask: Mask) -> None:
             row, column = np.argwhere(bad)[0]
             value = (data if label == "image" else noise)[row, column]
             raise DataError(
-                f"{name}: the {label} has {int(bad.sum())} used pixels that are not {allowed}, the first at row {row}, column {column} (from 0): "
-                f"{value!r}. Mask them by a mask*.fits (nonzero = masked), or by a noise of 1e8."
+                f"{name}: the {label} has {int(bad.sum())} used pixels that are not {allowed}, the first at row {row}, column {column} "
+                f"(from 0): {float(value)!r}. Mask them by a mask*.fits (nonzero = masked), or by a noise of 1e8."
             )
 
 

@@ -36,6 +36,7 @@ class LensEntry:
         latents = last.latent_samples
         return {
             "verdict": verdict,
+            "headline": "einstein_radius_effective",
             "reasons": reasons,
             "parameters": intervals(last.samples),
             "latents": {} if latents is None else intervals(latents),

@@ -135,6 +135,8 @@ class Frame:
         Two real pictures share one complex transform.
         """
         k, n = pictures.shape[0], pictures.shape[-1]
+        if k == 0:
+            return jnp.zeros((0, *self.weight.shape))
         if k % 2:
             pictures = jnp.concatenate([pictures, jnp.zeros((1, n, n))])
         packed = jax.lax.complex(pictures[::2], pictures[1::2])
@@ -143,7 +145,7 @@ class Frame:
 
     def whitened(self, pictures: Any) -> Any:
         """Pictures of the compared part in units of the noise, as rows, without their sky component; shape (k, v * v)."""
-        rows = (pictures * self.weight).reshape(pictures.shape[0], -1)
+        rows = (pictures * self.weight).reshape(pictures.shape[0], self.target.shape[0])
         return rows - (rows @ self.sky)[:, None] * self.sky
 
 

@@ -1,8 +1,8 @@
 """Ellipses without angles, for NumPy and JAX alike.
 
-With the complex ellipticity eps = e1 + i e2 = (1-q)/(1+q) exp(2 i phi) and z = x + i y, the quantity w = z - eps conj(z) gives every elliptical
-radius: R = |w| / sqrt(1 - |eps|^2) = sqrt(q x'^2 + y'^2 / q), the radius on the intermediate axis. It is smooth at q = 1, where the
-position angle has no meaning. Profiles are in `mass` and `light`.
+With the complex ellipticity eps = e1 + i e2 = (1-q)/(1+q) exp(2 i phi) and z = x + i y, the quantity w = z - eps conj(z) gives every
+elliptical radius: R = |w| / sqrt(1 - |eps|^2) = sqrt(q x'^2 + y'^2 / q), the radius on the intermediate axis. It is smooth at q = 1, where
+the position angle has no meaning. Profiles are in `mass` and `light`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pipelines.lens.marquardt import Minimum, Penalty
 Array = NDArray[np.float64]
 LEAST_SHARE = 0.02
 SHARE_REACH = 30.0
-"""Solutions whose objective lies within this of the best share the samples."""
+"""Solutions whose objective lies within this of the chosen one share the samples."""
 SMALLEST_DEVIATION = 1e-6
 
 
@@ -24,17 +24,21 @@ def covariance_of(minimum: Minimum) -> Array:
     return (vectors / np.maximum(values, 1e-6 * values.max())) @ vectors.T + SMALLEST_DEVIATION**2 * np.eye(len(values))
 
 
-def shares(minima: Sequence[Minimum]) -> Array:
-    """Fractions of the samples for each solution, by their Laplace evidence; those far worse than the best get none."""
-    log_mass = np.array([-0.5 * m.objective + 0.5 * np.linalg.slogdet(covariance_of(m))[1] for m in minima])
-    share = np.exp(log_mass - log_mass.max())
-    near = np.array([m.objective - min(n.objective for n in minima) < SHARE_REACH for m in minima])
-    share = np.where(near, np.maximum(share, LEAST_SHARE), 0.0)
+def shares(minima: Sequence[Minimum], gaps: Sequence[float]) -> Array:
+    """Fractions of the samples for each solution, by its Laplace evidence at the objective that chose; shape (n,).
+
+    ``gaps`` are the objectives, less that of the first solution, with the model's inadequacy in the noise: at nominal noise a solution that
+    was refused may well fit better. Those beyond the reach get none, the others at least a few samples.
+    """
+    log_volume = np.array([0.5 * np.linalg.slogdet(covariance_of(m))[1] for m in minima])
+    log_mass = log_volume - 0.5 * np.asarray(gaps)
+    share = np.where(np.asarray(gaps) < SHARE_REACH, np.maximum(np.exp(log_mass - log_mass.max()), LEAST_SHARE), 0.0)
     return share / share.sum()
 
 
 def outcome_of(
     minima: Sequence[Minimum],
+    gaps: Sequence[float],
     *,
     problem: Problem,
     penalty: Penalty,
@@ -46,12 +50,12 @@ def outcome_of(
 ) -> SearchOutcome:
     """A search's outcome: the solutions themselves and draws around them, equally weighted within a solution.
 
-    ``minima`` are the solutions, the chosen one first; ``names`` are the parameters' paths in the order of their vectors.
+    ``minima`` are the solutions, the chosen one first, and ``gaps`` how much worse each is (`shares`); ``names`` are the parameters' paths
+    in the order of their vectors.
     """
-    chosen = [minima[0], *(m for m in minima[1:] if m.objective < minima[0].objective + SHARE_REACH)]
     order = [list(names).index(path) for path in problem.paths]
     draws, log_weight = [], []
-    for minimum, share in zip(chosen, shares(chosen), strict=True):
+    for minimum, share in zip(minima, shares(minima, gaps), strict=True):
         if share == 0.0:
             continue
         n = max(2, round(n_samples * share))

@@ -48,8 +48,8 @@ class Sersic:
 
     def surface_brightness(self, x: Any, y: Any) -> Any:
         """Surface brightness at positions in arcsec; shape of ``x``."""
-        xp = array_module(x, y, self.center_x, self.ellipticity_1, self.intensity, self.effective_radius, self.sersic_index)
         radius = elliptical_radius(x - self.center_x, y - self.center_y, self.ellipticity_1, self.ellipticity_2)
+        xp = array_module(radius, self.effective_radius, self.sersic_index)
         b = sersic_b(self.sersic_index)
         return self.intensity * xp.exp(-b * ((radius / self.effective_radius) ** (1.0 / self.sersic_index) - 1.0))
 
@@ -67,7 +67,7 @@ class Gaussian:
 
     def surface_brightness(self, x: Any, y: Any) -> Any:
         """Surface brightness at positions in arcsec; shape of ``x``."""
-        xp = array_module(x, y, self.center_x, self.ellipticity_1, self.intensity, self.sigma)
         w_x, w_y = ellipse_vector(x - self.center_x, y - self.center_y, self.ellipticity_1, self.ellipticity_2)
         square = (w_x * w_x + w_y * w_y) / (1.0 - self.ellipticity_1**2 - self.ellipticity_2**2)
+        xp = array_module(square, self.sigma)
         return self.intensity * xp.exp(-0.5 * square / self.sigma**2)

@@ -1,7 +1,7 @@
 """The likelihood of a lens: rays traced, light in columns, amplitudes solved; and the pictures of one fit.
 
-log L = -1/2 sum [ (d - m)^2 / s^2 + ln(2 pi s^2) ] over the used pixels, at the non-negative amplitudes of the Gaussians and the free constant
-sky that maximize it. Its gradient follows by the envelope theorem: the amplitudes are held fixed.
+log L = -1/2 sum [ (d - m)^2 / s^2 + ln(2 pi s^2) ] over the used pixels, at the non-negative amplitudes of the Gaussians and the free
+constant sky that maximize it. Its gradient follows by the envelope theorem: the amplitudes are held fixed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,12 @@ import jax.numpy as jnp
 
 from pipelines.lens.columns import GaussianBasis, images, sub_pixel_mean
 from pipelines.lens.frame import Frame
-from pipelines.lens.mass import Isothermal, PowerLaw, terms_needed
 from pipelines.lens.nnls import nnls
+from pipelines.lens.tracing import ray_trace
 
 del _backend
 
 LENS_LIGHT, SOURCE = "lens_light", "source"
-SERIES_TOLERANCE = 1e-9
-ELLIPTICITY_STEPS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
-"""The series of a power law is cut where its remainder is 1e-9, for the smallest of these that is above |eps|."""
 
 
 def masses_of(instance: Mapping[str, Any]) -> list[Any]:
@@ -38,21 +35,9 @@ def lights_of(part: Any) -> list[Any]:
     return list(part.values()) if isinstance(part, Mapping) else [part]
 
 
-def deflection(mass: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """Deflection with no more terms of the power law's series than the ellipticity needs; arcsec, shape of ``x``."""
-    if not isinstance(mass, PowerLaw | Isothermal):
-        return mass.deflection(x, y)
-    counts = [terms_needed(size, SERIES_TOLERANCE) for size in ELLIPTICITY_STEPS] + [None]
-    size = jnp.sqrt(mass.ellipticity_1**2 + mass.ellipticity_2**2)
-    index = jnp.searchsorted(jnp.asarray(ELLIPTICITY_STEPS), size)
-    branches = [lambda a, b, n=n: mass.deflection(a, b, n) for n in counts]
-    return jax.lax.switch(index, branches, x, y)
-
-
 def traced(instance: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Any]:
     """Source-plane positions of image positions, arcsec."""
-    parts = [deflection(mass, x, y) for mass in masses_of(instance)]
-    return x - sum(part[0] for part in parts), y - sum(part[1] for part in parts)
+    return ray_trace(masses_of(instance), x, y)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +115,9 @@ def log_likelihood(instance: Mapping[str, Any], frame: Frame, held: HeldLight | 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """One fit to look at, on the compared part of the frame, shape (v, v), in the image's unit; residual = data - lens_light - lensed_source - sky.
+    """One fit to look at, on the compared part of the frame, shape (v, v), in the image's unit.
+
+    The residual is data - lens_light - lensed_source - sky.
 
     ``amplitudes`` are those of the Gaussians, lens light first; ``log_likelihood`` is one number.
     """

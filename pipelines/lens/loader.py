@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
+import reprlib
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,6 @@ from typing import Any
 import numpy as np
 import yaml
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyError
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
@@ -26,8 +28,9 @@ from fitcore.errors import DataError
 
 NAMES = {"image": ("image.fits", "data.fits"), "noise": ("noise.fits", "noise_map.fits"), "psf": ("psf.fits",)}
 INFO_NAMES = ("info.yaml", "info.yml", "info.json")
-MOST_INFO_BYTES = 1_000_000
+MOST_INFO_BYTES = 100_000
 MOST_PIXELS = 100_000_000
+MOST_REASONS = 5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -43,7 +46,7 @@ class Extensions(BaseModel):
 class Info(BaseModel):
     """The info file of a dataset. Every field is optional where the FITS headers say it."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
     pixel_scale: float | None = Field(default=None, gt=0, lt=60, description="arcsec")
     redshift_lens: float | None = Field(default=None, ge=0, lt=20)
@@ -73,11 +76,21 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    twice = {key for key in keys if keys.count(key) > 1}
+    twice = sorted(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
     if twice:
-        raise ValueError(f"the keys {sorted(twice)} are there twice; keep one of each")
+        raise ValueError(f"the keys {twice} are there twice; keep one of each")
     return dict(pairs)
+
+
+def _parsed(text: str, suffix: str) -> Any:
+    """The content of an info file; no object of any class but the plain ones can come out."""
+    if suffix == ".json":
+        return json.loads(text, object_pairs_hook=_unique)
+    loader = _StrictLoader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def read_info(folder: Path) -> Info:
@@ -93,12 +106,12 @@ def read_info(folder: Path) -> Info:
         return Info()
     if path.stat().st_size > MOST_INFO_BYTES:
         raise DataError(f"{path}: {path.stat().st_size} bytes; an info file has at most {MOST_INFO_BYTES}. Keep the few facts it is for.")
-    text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        content = json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else yaml.load(text, Loader=_StrictLoader)
-    except (ValueError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        content = _parsed(text, path.suffix)
+    except Exception as error:  # the parsers let out whatever odd input makes them stumble on, RecursionError and KeyError among it
         raise DataError(
-            f"{path} cannot be read: {error}. Write one 'key: value' a line; known keys are {list(Info.model_fields)}."
+            f"{path} cannot be read: {_said(error)}. Write one 'key: value' a line; known keys are {list(Info.model_fields)}."
         ) from error
     content = {} if content is None else content
     if not isinstance(content, dict):
@@ -109,19 +122,38 @@ def read_info(folder: Path) -> Info:
         raise DataError(f"{path}: {_reasons(error, text)}") from error
 
 
+def _said(error: BaseException) -> str:
+    """What an error of another library says, or its kind where it says nothing; on one line."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
 def _reasons(error: ValidationError, text: str) -> str:
-    reasons = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        line = next((i for i, row in enumerate(text.splitlines(), 1) if str(item["loc"][0]) in row), None)
-        where = f" (line {line})" if line else ""
+    reasons: dict[str, str] = {}
+    left_out: set[str] = set()
+    for item in error.errors(include_url=False):
+        place = [str(part) for part in item["loc"]]
+        fields = Extensions.model_fields if place[0] == "extensions" and len(place) > 1 else Info.model_fields
+        key = ".".join(place[:2] if fields is Extensions.model_fields else place[:1])
+        if key not in reasons and len(reasons) == MOST_REASONS:
+            left_out.add(key)
+            continue
+        where = _line(text, key.rpartition(".")[2])
         if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, Info.model_fields, 1)
+            near = difflib.get_close_matches(key.rpartition(".")[2], fields, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            reasons.append(f"the key {key!r}{where} is not known; known are {list(Info.model_fields)}.{hint}")
-        else:
-            reasons.append(f"{key}{where} is {item['input']!r}: {item['msg']}.")
-    return " ".join(reasons)
+            reasons[key] = f"the key {reprlib.repr(key)}{where} is not known; known are {list(fields)}.{hint}"
+        elif item["type"] == "missing":
+            reasons[key] = f"{key} is missing; add it."
+        else:  # the members of a union fail one by one, under one key
+            also = f"{reasons[key][:-1]}, or: " if key in reasons else f"{key}{where} is {reprlib.repr(item['input'])}: "
+            reasons[key] = f"{also}{item['msg']}."
+    return " ".join(reasons.values()) + (f" And {len(left_out)} more." if left_out else "")
+
+
+def _line(text: str, key: str) -> str:
+    pattern = re.compile(rf"""(^|[\s{{,])["']?{re.escape(key)}["']?\s*:""")
+    line = next((i for i, row in enumerate(text.splitlines(), 1) if pattern.search(row)), None)
+    return f" (line {line})" if line else ""
 
 
 def read_plane(path: Path, extension: str | int | None, role: str) -> tuple[np.ndarray, fits.Header]:
@@ -134,26 +166,47 @@ def read_plane(path: Path, extension: str | int | None, role: str) -> tuple[np.n
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # header cards of surveys are often not standard, and not used
-            with fits.open(path, memmap=False, lazy_load_hdus=True, ignore_missing_end=False) as hdus:
-                if extension is None:
-                    extension = next((i for i, hdu in enumerate(hdus) if hdu.header.get("NAXIS", 0) >= 2), 0)
-                if extension not in hdus:
-                    names = [hdu.name for hdu in hdus]
-                    raise DataError(
-                        f"{path} has no extension {extension!r} for the {role}; it has {names}. Name one in info.yaml under extensions."
-                    )
-                header = hdus[extension].header
-                sizes = [int(header.get(f"NAXIS{i}", 0)) for i in range(1, int(header.get("NAXIS", 0)) + 1)]
-                if len(sizes) < 2 or min(sizes) < 1 or np.prod(sizes, dtype=float) > MOST_PIXELS:
-                    raise DataError(
-                        f"{path}, extension {extension!r}, declares the size {sizes}; the {role} must be an image of at most {MOST_PIXELS} pixels."
-                    )
-                data = np.asarray(hdus[extension].data, dtype=np.float64)
-    except (OSError, VerifyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is not a FITS file that can be read: {error}. Write the {role} anew, as a plain FITS image.") from error
-    return np.squeeze(data), header
+            # opened here, because astropy leaves a file open that it cannot read
+            with path.open("rb") as stream, fits.open(stream, memmap=False, lazy_load_hdus=True) as hdus:
+                hdu, label = _chosen(hdus, path, extension, role)
+                _check_size(hdu.header, path, label, role)
+                return np.squeeze(np.asarray(hdu.data, dtype=np.float64)), hdu.header
+    except DataError:
+        raise
+    except Exception as error:  # a damaged header makes astropy stumble in any way: KeyError, AssertionError, OverflowError ...
+        raise DataError(
+            f"{path} is not a FITS file that can be read: {_said(error)}. Write the {role} anew, as a plain FITS image."
+        ) from error
+
+
+def _chosen(hdus: Any, path: Path, extension: str | int | None, role: str) -> tuple[Any, str | int]:
+    """The header-data unit to read, the first image where none is named, and its name."""
+    if extension is None:
+        for number, hdu in enumerate(hdus):
+            if hdu.is_image and hdu.header.get("NAXIS", 0) >= 2:
+                return hdu, number
+        raise DataError(f"{path} has no image: its extensions are {[hdu.name for hdu in hdus]}. Write the {role} as a FITS image.")
+    try:
+        hdu = hdus[extension]
+    except (KeyError, IndexError):
+        names = [hdu.name for hdu in hdus]
+        raise DataError(
+            f"{path} has no extension {extension!r} for the {role}; it has {names}. Name one in info.yaml under extensions."
+        ) from None
+    if not hdu.is_image:
+        raise DataError(
+            f"{path}, extension {extension!r}, is a table; the {role} must be an image. Name another in info.yaml under extensions."
+        )
+    return hdu, extension
+
+
+def _check_size(header: Any, path: Path, extension: str | int, role: str) -> None:
+    sizes = [int(header.get(f"NAXIS{i}", 0)) for i in range(1, int(header.get("NAXIS", 0)) + 1)]
+    if len(sizes) < 2 or min(sizes) < 1 or math.prod(sizes) > MOST_PIXELS:
+        raise DataError(
+            f"{path}, extension {extension!r}, declares the size {sizes}; the {role} must be an image of at most {MOST_PIXELS} pixels. "
+            "Cut out the part around the lens."
+        )
 
 
 def wcs_facts(header: fits.Header) -> dict[str, float]:
@@ -166,7 +219,7 @@ def wcs_facts(header: fits.Header) -> dict[str, float]:
                 return {}
             scales = proj_plane_pixel_scales(wcs) * 3600.0
             matrix = wcs.pixel_scale_matrix
-    except (ValueError, AstropyWarning, KeyError, IndexError):
+    except Exception:  # no WCS that astropy understands is no WCS; the pixel scale is then asked for
         return {}
     if not np.all(np.isfinite(scales)) or abs(scales[0] / scales[1] - 1.0) > 1e-3 or scales[0] < 1e-4:
         return {}
@@ -182,7 +235,7 @@ def read_fits(files: Mapping[str, Path], extensions: Mapping[str, str | int], fa
     found = {**wcs_facts(planes["image"][1]), **{key: value for key, value in facts.items() if value is not None}}
     if "pixel_scale" not in found:
         raise DataError(
-            f"No pixel scale for {files['image']}: its header has no celestial WCS. Add 'pixel_scale: 0.05' (arcsec per pixel) to info.yaml beside it."
+            f"No pixel scale for {files['image']}: its header has no celestial WCS. Add 'pixel_scale: 0.05' (arcsec a pixel) to info.yaml."
         )
     return {"data": planes["image"][0], "noise": planes["noise"][0], "psf": planes["psf"][0], **found}
 
@@ -220,12 +273,12 @@ def _files(folder: Path, info: Info) -> tuple[dict[str, Path], dict[str, str | i
     if len(files) == len(NAMES):
         return files, {} if info.extensions is None else info.extensions.model_dump()
     others = sorted(path for path in folder.glob("*.fits") if not path.name.startswith("mask"))
-    if not files and len(others) == 1:
-        return {role: others[0] for role in NAMES}, _extensions(others[0], info)
+    if len(others) == 1 and (not files or info.extensions is not None):
+        return dict.fromkeys(NAMES, others[0]), _extensions(others[0], info)
     missing = [" or ".join(NAMES[role]) for role in NAMES if role not in files]
     raise DataError(
-        f"{folder} has no {', no '.join(missing)}; it has {sorted(p.name for p in folder.iterdir())}. Add what is missing, or give one multi-extension "
-        "FITS file and name its extensions in info.yaml."
+        f"{folder} has no {', no '.join(missing)}; it has {sorted(p.name for p in folder.iterdir())}. Add what is missing, or give one "
+        "multi-extension FITS file and name its extensions in info.yaml."
     )
 
 
@@ -233,10 +286,12 @@ def _extensions(path: Path, info: Info) -> dict[str, str | int]:
     if info.extensions is not None:
         return info.extensions.model_dump()
     try:
-        with fits.open(path, memmap=False) as hdus:
-            names = [hdu.name for hdu in hdus]
-    except OSError as error:
-        raise DataError(f"{path} is not a FITS file that can be read: {error}. Write it anew.") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)
+            with path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
+                names = [row[1] for row in hdus.info(output=False) or ()]
+    except Exception as error:  # see read_plane
+        raise DataError(f"{path} is not a FITS file that can be read: {_said(error)}. Write it anew.") from error
     raise DataError(
         f"{path} has the extensions {names}, and no info file says which to take. Add to info.yaml: "
         "extensions: {image: NAME, noise: NAME, psf: NAME}."

@@ -1,8 +1,9 @@
 """Mass profiles: deflection, convergence, potential. Pure functions of position and parameters; conventions of the package.
 
 beta = theta - alpha(theta), kappa = div(alpha) / 2. `PowerLaw` and `Isothermal` follow Tessore & Metcalf 2015 (A&A 580, A79), rewritten in
-the complex ellipticity so that no angle appears: alpha = theta_E sqrt(1 - |eps|^2) (theta_E / R)^(t - 1) v F(1, t/2; 2 - t/2; -conj(eps) v^2)
-with t = slope - 1 and v the unit vector of w = z - eps conj(z).
+the complex ellipticity so that no angle appears:
+alpha = theta_E sqrt(1 - |eps|^2) (theta_E / R)^(t - 1) v F(1, t/2; 2 - t/2; -conj(eps) v^2)
+with t = slope - 1 and v the unit vector of w = z - eps conj(z). The integrals of `NFW` are in `nfw`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from fitcore.model import Leaf, component, leaf
 from pipelines.lens.geometry import array_module, ellipse_vector, elliptical_radius
+from pipelines.lens.nfw import nfw_convergence, nfw_deflection, nfw_potential
 
 del _backend
 
@@ -76,7 +78,8 @@ def power_law_deflection(
     size = xp.sqrt(w_x * w_x + w_y * w_y + SOFTENING_SQUARED)
     flattening = xp.sqrt(1.0 - ellipticity_1**2 - ellipticity_2**2)
     o_x, o_y = _angular_series(w_x / size, w_y / size, (t, ellipticity_1, ellipticity_2), n_terms)
-    scale = einstein_radius * flattening * (einstein_radius * flattening / size) ** (t - 1.0)
+    # two powers and no quotient: a radius of zero gives zero for every slope
+    scale = (einstein_radius * flattening) ** t * size ** (1.0 - t)
     return scale * o_x, scale * o_y
 
 
@@ -189,3 +192,33 @@ class Sheet:
     def potential(self, x: Any, y: Any) -> Any:
         """psi in arcsec^2, zero at the center."""
         return 0.5 * self.convergence_0 * ((x - self.center_x) ** 2 + (y - self.center_y) ** 2)
+
+
+@component
+class NFW:
+    """Elliptical NFW halo (Navarro, Frenk & White 1997): the ellipse is in the convergence; ``scale_radius`` in arcsec on the major axis.
+
+    ``kappa_s`` is scale density times scale radius over the critical surface density.
+    """
+
+    center_x: Leaf
+    center_y: Leaf
+    ellipticity_1: Leaf = leaf(lower=-1.0, upper=1.0, open_lower=True, open_upper=True)
+    ellipticity_2: Leaf = leaf(lower=-1.0, upper=1.0, open_lower=True, open_upper=True)
+    kappa_s: Leaf = leaf(lower=0.0)
+    scale_radius: Leaf = leaf(lower=0.0, open_lower=True)
+
+    def _shape(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("ellipticity_1", "ellipticity_2", "kappa_s", "scale_radius")}
+
+    def deflection(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """(alpha_x, alpha_y) at positions in arcsec; shapes of ``x``."""
+        return nfw_deflection(x - self.center_x, y - self.center_y, **self._shape())
+
+    def convergence(self, x: Any, y: Any) -> Any:
+        """kappa at positions in arcsec."""
+        return nfw_convergence(x - self.center_x, y - self.center_y, **self._shape())
+
+    def potential(self, x: Any, y: Any) -> Any:
+        """psi in arcsec^2, zero at the center."""
+        return nfw_potential(x - self.center_x, y - self.center_y, **self._shape())

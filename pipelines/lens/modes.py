@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipelines.lens.caustics import ray_trace
+from pipelines.lens.images import CENTRAL, enclosing_cells
 from pipelines.lens.marquardt import Minimum
 from pipelines.lens.mass import power_law_deflection
+from pipelines.lens.tracing import ray_trace
 from pipelines.lens.varpro import EINSTEIN_RADIUS, SHEAR, SOURCE_CENTER
 
 Array = NDArray[np.float64]
 IMAGES_NEEDED = 2
-CENTRAL = 0.06
-"""An image of the source's center within this many arcsec of the lens is the central one, and does not count."""
-GRID, HALF_WIDTH = 321, 3.2
 
 
 def source_plane_of(p: Array, x: Array, y: Array) -> tuple[Array, Array]:
@@ -49,26 +47,15 @@ def count_images_of(instance: Mapping[str, Any]) -> int:
 
 def _count(trace: Callable[[Array, Array], tuple[Array, Array]], center: tuple[float, float]) -> int:
     """Triangles of a grid whose traced corners enclose the origin, grouped; those at the center left out."""
-    axis = np.linspace(-HALF_WIDTH, HALF_WIDTH, GRID)
-    x, y = np.meshgrid(axis + float(center[0]), axis + float(center[1]))
-    b_x, b_y = trace(x, y)
-    lower_left, lower_right = (b_x[:-1, :-1], b_y[:-1, :-1]), (b_x[:-1, 1:], b_y[:-1, 1:])
-    upper_left, upper_right = (b_x[1:, :-1], b_y[1:, :-1]), (b_x[1:, 1:], b_y[1:, 1:])
-    hit = _encloses(lower_left, lower_right, upper_left) | _encloses(lower_right, upper_right, upper_left)
-    away = np.hypot(x[:-1, :-1] - center[0], y[:-1, :-1] - center[1]) > CENTRAL
+    x, y, hit = enclosing_cells(trace, center)
+    away = np.hypot(x - center[0], y - center[1]) > CENTRAL
     return int(ndimage.label(hit & away, structure=np.ones((3, 3)))[1])
 
 
-def _encloses(a: tuple[Array, Array], b: tuple[Array, Array], c: tuple[Array, Array]) -> NDArray[np.bool_]:
-    """Whether the triangle a, b, c holds the origin: all three cross products of its corners have one sign."""
-    signs = [first[0] * second[1] - first[1] * second[0] > 0 for first, second in ((a, b), (b, c), (c, a))]
-    return (signs[0] == signs[1]) & (signs[1] == signs[2])
-
-
 def distinct(minima: Sequence[Minimum], is_same: Callable[[Array, Array], bool]) -> list[Minimum]:
-    """The minima that are not the same as a better one, best first."""
+    """The minima that are not the same as an earlier one, in the order given, which is from the preferred one on."""
     kept: list[Minimum] = []
-    for minimum in sorted(minima, key=lambda m: m.objective):
+    for minimum in minima:
         if not any(is_same(minimum.p, other.p) for other in kept):
             kept.append(minimum)
     return kept
@@ -87,6 +74,11 @@ def same_position(relative: float, offset: float) -> Callable[[Array, Array], bo
 def same_radius(relative: float) -> Callable[[Array, Array], bool]:
     """Two solutions are the same when their Einstein radii agree to ``relative``."""
     return lambda p, q: bool(abs(p[EINSTEIN_RADIUS] / q[EINSTEIN_RADIUS] - 1.0) <= relative)
+
+
+def by_objective(minima: Sequence[Minimum]) -> list[Minimum]:
+    """Solutions from the lowest objective on."""
+    return sorted(minima, key=lambda m: m.objective)
 
 
 def ranked(minima: Sequence[Minimum]) -> list[Minimum]:

@@ -55,8 +55,10 @@ def nnls(gram: Any, projection: Any) -> tuple[Any, Any]:
     -------
     amplitudes, active : shape (n,), float64 and bool.
     """
+    n = projection.shape[0]
+    if n == 0:
+        return jnp.zeros(0), jnp.zeros(0, dtype=bool)
     unit, target, scale = scaled(gram, projection)
-    n = target.shape[0]
     threshold = TOLERANCE * jnp.max(jnp.abs(target))
 
     def unfinished(state: tuple[Any, ...]) -> Any:

@@ -41,6 +41,8 @@ class LensPage:
         last = list(results.values())[-1]
         verdict, reasons = verdict_of(found.measures)
         latents = _latents(last)
+        mass = found.instance["mass"]
+        curves = critical_curves(masses_of(found.instance), center=(float(mass.center_x), float(mass.center_y)))
         content = ReportContent(
             name=dataset.name,
             verdict=verdict,
@@ -56,8 +58,8 @@ class LensPage:
             version=VERSION,
             seed=int(context.get("seed", 0)),
             digests={outcome.name: outcome.digest for outcome in outcomes},
-            planes=_planes(dataset, found),
-            source=_source(found),
+            planes=_planes(dataset, found, curves),
+            source=_source(found, curves),
             parameters=_parameters(last),
             latents=latents,
             preparation=_preparation(dataset, found, last),
@@ -69,14 +71,15 @@ class LensPage:
         write_report(content, target)
 
 
-def _planes(dataset: Imaging, found: Assessment) -> ImagePlanes:
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _planes(dataset: Imaging, found: Assessment, curves: Curves) -> ImagePlanes:
     frame, seen = found.frame, found.pictures
     weight = np.asarray(frame.weight)
     x, y = frame.pixel_centers
     half = 0.5 * dataset.pixel_scale
     light, source = np.asarray(seen.lens_light), np.asarray(seen.lensed_source)
-    mass = found.instance["mass"]
-    curves = critical_curves(masses_of(found.instance), center=(float(mass.center_x), float(mass.center_y)))
     return ImagePlanes(
         data=np.asarray(frame.data),
         noise=np.where(weight > 0, 1.0 / np.where(weight > 0, weight, 1.0), np.inf),
@@ -91,14 +94,12 @@ def _planes(dataset: Imaging, found: Assessment) -> ImagePlanes:
     )
 
 
-def _source(found: Assessment) -> SourcePlane:
+def _source(found: Assessment, curves: Curves) -> SourcePlane:
     source = next(iter(found.instance["source"].values()))
-    mass = found.instance["mass"]
     c_x, c_y = float(source.center_x), float(source.center_y)
     axis = np.linspace(-SOURCE_HALF_WIDTH, SOURCE_HALF_WIDTH, SOURCE_PIXELS)
     x, y = np.meshgrid(axis + c_x, axis + c_y)
     image = np.asarray(source_plane(found.instance, found.pictures.amplitudes, x, y))
-    curves = critical_curves(masses_of(found.instance), center=(float(mass.center_x), float(mass.center_y)))
     extent = (c_x - SOURCE_HALF_WIDTH, c_x + SOURCE_HALF_WIDTH, c_y - SOURCE_HALF_WIDTH, c_y + SOURCE_HALF_WIDTH)
     return SourcePlane(image=image, extent=extent, caustics=[caustic for _, caustic in curves.values()])
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from fitcore.errors import DataError
-from pipelines.lens.caustics import effective_einstein_radius, ray_trace
+from pipelines.lens.caustics import effective_einstein_radius
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.geometry import ellipticity
 from pipelines.lens.light import Sersic
 from pipelines.lens.mass import PowerLaw, Shear
+from pipelines.lens.tracing import ray_trace
 
 Array = NDArray[np.float64]
 Brightness = Callable[[Array, Array], Array]
@@ -74,7 +75,7 @@ def simulate(
 
     Parameters
     ----------
-    model : instances by name: under ``"lens_light"`` and ``"source"`` a light profile or a dict of them; every other entry is a mass.
+    model : instances by name: under ``"lens_light"`` and ``"source"`` a light profile, or a dict of them; every other entry is a mass.
     n_pixels : pixels on a side.
     pixel_scale : arcsec per pixel.
     psf : point-spread function on an odd grid of pixels; a Gaussian of 0.1 arcsec by default.
@@ -82,25 +83,30 @@ def simulate(
     counts_per_unit : detected photons per unit of the image: Poisson noise of the model's light is added.
     seed : of the noise; the same seed gives the same image.
     """
-    psf = gaussian_psf(0.1, pixel_scale) if psf is None else np.asarray(psf, dtype=np.float64)
-    masses = [part for key, part in model.items() if key not in ("lens_light", "source")]
-    pad = psf.shape[0] // 2
+    kernel = gaussian_psf(0.1, pixel_scale) if psf is None else np.asarray(psf, dtype=np.float64)
+    kernel = kernel / kernel.sum()
+    masses = _masses(model)
+    pad = max(kernel.shape) // 2
     axis = (np.arange(n_pixels + 2 * pad) - 0.5 * (n_pixels + 2 * pad - 1)) * pixel_scale
     x, y = np.meshgrid(axis, axis)
 
     def lens(columns: Array, rows: Array) -> Array:
-        return sum((part.surface_brightness(columns, rows) for part in _profiles(model["lens_light"])), np.zeros(columns.shape))
+        return sum((part.surface_brightness(columns, rows) for part in _profiles(model.get("lens_light", {}))), np.zeros(columns.shape))
 
     def source(columns: Array, rows: Array) -> Array:
         beta_x, beta_y = ray_trace(masses, columns, rows)
-        return sum((part.surface_brightness(beta_x, beta_y) for part in _profiles(model["source"])), np.zeros(columns.shape))
+        return sum((part.surface_brightness(beta_x, beta_y) for part in _profiles(model.get("source", {}))), np.zeros(columns.shape))
 
     tolerance = 0.01 * sky_noise
     bright = sum(pixel_means(part, x, y, pixel_scale, tolerance) for part in (lens, source))
-    image = fftconvolve(bright, psf, mode="same")[pad : pad + n_pixels, pad : pad + n_pixels]
+    image = fftconvolve(bright, kernel, mode="same")[pad : pad + n_pixels, pad : pad + n_pixels]
     noise = np.sqrt(sky_noise**2 + np.maximum(image, 0.0) / counts_per_unit)
     data = image + noise * np.random.default_rng([seed, 1]).standard_normal(image.shape)
-    return Imaging(data=data, noise=noise, psf=psf, pixel_scale=pixel_scale, name=name, band="simulated")
+    return Imaging(data=data, noise=noise, psf=kernel, pixel_scale=pixel_scale, name=name, band="simulated")
+
+
+def _masses(model: Mapping[str, Any]) -> list[Any]:
+    return [part for key, part in model.items() if key not in ("lens_light", "source")]
 
 
 def _profiles(part: Any) -> list[Any]:
@@ -151,9 +157,13 @@ def example_model(seed: int) -> dict[str, Any]:
 
 def truth_of(model: Mapping[str, Any]) -> dict[str, float]:
     """Every parameter of the model by path, and the latent ``einstein_radius_effective`` in arcsec."""
-    masses = [part for key, part in model.items() if key not in ("lens_light", "source")]
-    values = {f"{key}.{field}": float(getattr(part, field)) for key, part in model.items() for field in part.__dataclass_fields__}
-    center = (values["mass.center_x"], values["mass.center_y"])
+    masses = _masses(model)
+    values: dict[str, float] = {}
+    for key, part in model.items():
+        members = {f"{key}.{name}": member for name, member in part.items()} if isinstance(part, Mapping) else {key: part}
+        for path, member in members.items():
+            values.update({f"{path}.{field}": float(getattr(member, field)) for field in member.__dataclass_fields__})
+    center = next(((part.center_x, part.center_y) for part in masses if hasattr(part, "center_x")), (0.0, 0.0))
     values["einstein_radius_effective"] = float(effective_einstein_radius(masses, center=center))
     return values
 

@@ -85,13 +85,13 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
                     source="basin",
                     kind="fixed",
                     what="center and ellipticities of the lens light, at the best fit",
-                    why="their errors are far below those of the mass, and the light's 28 amplitudes stay free: 6 parameters fewer, half the time",
+                    why="their errors are far below those of the mass, and its 28 amplitudes stay free: 6 parameters fewer, half the time",
                 ),
                 Link(
                     source="basin",
                     kind="priors",
                     what=f"mass.einstein_radius: limits at -+{BASIN_REACH:.0%} of the basin's",
-                    why="the posterior is that of the chosen basin; within it the prior is cut, not reshaped, so the data are not used twice",
+                    why="the posterior is that of the chosen basin; the prior is cut there, not reshaped, so the data are not used twice",
                 ),
                 Link(
                     source="basin",

@@ -2,8 +2,8 @@
 
 Amplitudes and sky are solved inside; their columns are projected out of the Jacobian (Kaufman 1975, BIT 15, 49), so the inverse matrix is
 the covariance marginalized over them. Derivatives are written out: the light of a basis depends on its parameters through the radius
-squared alone, so one picture of d light / d R^2 serves all of them. Deflections come from a compiled piece of their own: in one piece XLA
-computes them again for every use.
+squared alone, so one picture of d light / d R^2 serves all of them. Deflections, columns, derivatives and algebra are compiled pieces of
+their own: in one piece XLA computes them again for every use, and takes long to compile.
 
 The parameter vector of a `lens` has 17 entries, in the order of the model tree: center_x, center_y, ellipticities of the first and the
 second set of the lens light (6), center_x, center_y, ellipticity, einstein_radius of the mass (5), shear (2), center and ellipticity of
@@ -28,9 +28,9 @@ from fitcore.evaluation import compiled
 from pipelines.lens.columns import images, radius_squared, slope_image, sub_pixel_mean
 from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import ellipse_vector, elliptical_radius
-from pipelines.lens.linear import deflection
 from pipelines.lens.mass import Isothermal
 from pipelines.lens.nnls import factor, nnls, scaled
+from pipelines.lens.tracing import deflection
 
 del _backend
 
@@ -145,36 +145,59 @@ def _rows(p: Any, frame: Frame, rays: tuple[Any, ...], which: str, bases: Bases)
     return frame.whitened(frame.convolved(columns))
 
 
-@partial(compiled, static_argnames=("which", "bases"))
-def _solved(p: Any, frame: Frame, rays: Any, held: Any, which: str, bases: Bases) -> tuple[Any, ...]:
-    """chi^2, amplitudes (those of the held rows first), residual, and all rows."""
-    rows = jnp.concatenate([held, _rows(p, frame, rays, which, bases)])
-    amplitudes, _ = nnls(rows @ rows.T, rows @ frame.target)
-    residual = frame.target - amplitudes @ rows
-    return residual @ residual, amplitudes, residual, rows
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class _Solution:
+    """Rows (k, pixels), the held ones first, with Gram matrix and projection on the data; amplitudes, which are positive, residual, chi^2."""
+
+    rows: Any
+    gram: Any
+    projection: Any
+    amplitudes: Any
+    active: Any
+    residual: Any
+    chi2: Any
 
 
 @partial(compiled, static_argnames=("which", "bases"))
-def _gauss_newton(p: Any, frame: Frame, rays: Any, held: Any, which: str, bases: Bases) -> tuple[Any, ...]:
-    """chi^2, amplitudes, the projected matrix J'J and J'r of the non-linear parameters, zero where they have no effect."""
+def _solved(p: Any, frame: Frame, rays: Any, held: Any, which: str, bases: Bases) -> _Solution:
     rows = jnp.concatenate([held, _rows(p, frame, rays, which, bases)])
     gram, projection = rows @ rows.T, rows @ frame.target
     amplitudes, active = nnls(gram, projection)
     residual = frame.target - amplitudes @ rows
-    own = amplitudes[held.shape[0] :]
+    return _Solution(
+        rows=rows,
+        gram=gram,
+        projection=projection,
+        amplitudes=amplitudes,
+        active=active,
+        residual=residual,
+        chi2=residual @ residual,
+    )
+
+
+@partial(compiled, static_argnames=("which", "bases"))
+def _slopes(p: Any, amplitudes: Any, frame: Frame, rays: Any, which: str, bases: Bases) -> Any:
+    """Derivatives of the light before the PSF by each parameter that matters, shape (parameters, n, n); amplitudes without the held ones."""
     slopes: dict[int, Any] = {}
     start = 0
     for (square, derivatives), (sigma, n) in zip(_fields(p, frame, rays, which, slopes=True), _ladders(bases, which), strict=True):
-        steepness = slope_image(square, own[start : start + n], sigma)
+        steepness = slope_image(square, amplitudes[start : start + n], sigma)
         start += n
         for index, derivative in derivatives.items():
             slopes[index] = slopes.get(index, 0.0) + sub_pixel_mean(steepness * derivative)
-    order = sorted(slopes)
-    jacobian = frame.whitened(frame.convolved(jnp.stack([slopes[index] for index in order])))
-    unit, _, scale = scaled(gram, projection)
-    cross = jnp.where(active[:, None], (rows @ jacobian.T) / scale[:, None], 0.0)
+    return jnp.stack([slopes[index] for index in sorted(slopes)])
+
+
+@compiled
+def _projected(solution: _Solution, slopes: Any, frame: Frame) -> tuple[Any, Any]:
+    """J'J with the active columns projected out, and J'r."""
+    jacobian = frame.whitened(frame.convolved(slopes))
+    unit, _, scale = scaled(solution.gram, solution.projection)
+    active = solution.active
+    cross = jnp.where(active[:, None], (solution.rows @ jacobian.T) / scale[:, None], 0.0)
     matrix = jacobian @ jacobian.T - cross.T @ cho_solve((factor(unit, active), True), cross)
-    return residual @ residual, amplitudes, matrix, jacobian @ residual
+    return matrix, jacobian @ solution.residual
 
 
 @partial(compiled, static_argnames=("which", "bases"))
@@ -221,14 +244,18 @@ class VariableProjection:
         return piece(jnp.asarray(p[6:10]), self.frame.x, self.frame.y)
 
     def solved(self, p: Array) -> tuple[float, Array, Array, Array]:
-        """chi^2, amplitudes, whitened residual and whitened rows at ``p``, shape (17,)."""
-        result = _solved(jnp.asarray(p), self.frame, self._traced(p, False), self._held, self.which, self.bases)
-        return float(result[0]), np.asarray(result[1]), np.asarray(result[2]), np.asarray(result[3])
+        """chi^2, amplitudes (those of the held rows first), whitened residual and whitened rows at ``p``, shape (17,)."""
+        s = _solved(jnp.asarray(p), self.frame, self._traced(p, False), self._held, self.which, self.bases)
+        return float(s.chi2), np.asarray(s.amplitudes), np.asarray(s.residual), np.asarray(s.rows)
 
     def gauss_newton(self, p: Array) -> tuple[float, Array, Array]:
         """chi^2, projected J'J and J'r of `parameters` at ``p``, shape (17,)."""
-        chi2, _, matrix, gradient = _gauss_newton(jnp.asarray(p), self.frame, self._traced(p, True), self._held, self.which, self.bases)
-        return float(chi2), np.asarray(matrix), np.asarray(gradient)
+        rays = self._traced(p, True)
+        solution = _solved(jnp.asarray(p), self.frame, rays[:2], self._held, self.which, self.bases)
+        own = solution.amplitudes[self._held.shape[0] :]
+        slopes = _slopes(jnp.asarray(p), own, self.frame, rays, self.which, self.bases)
+        matrix, gradient = _projected(solution, slopes, self.frame)
+        return float(solution.chi2), np.asarray(matrix), np.asarray(gradient)
 
     def pictures(self, p: Array) -> tuple[Array, Array]:
         """Lens light and lensed source through the PSF, each (v, v), at ``p``; the held rows are not pictured."""

@@ -54,6 +54,15 @@ def test_a_bad_proposal_costs_calls_and_stays_right(shift: float, width: float, 
             assert 0.7 / width < outcome.diagnostics[ratio] < 1.5 / width
 
 
+@pytest.mark.slow
+def test_a_posterior_that_no_mixture_fits_is_left_to_nautilus() -> None:
+    known = shell(4, width=0.01)
+    outcome = run(known.with_proposal(width=0.3), Importance(n_eff=200, n_live=100, scout_starts=0))
+    assert (outcome.diagnostics["warm_grade"], outcome.diagnostics["importance_grade"]) == ("F", "F")
+    assert (outcome.diagnostics["finish"], outcome.diagnostics["grade"]) == ("nautilus", "B")
+    assert_right(outcome, known)
+
+
 def test_a_strongly_curved_posterior_with_a_proposal_off_by_one_sigma() -> None:
     known = banana(12)
     outcome = run(known.with_proposal(shift=1.0), Importance(n_eff=2000, scout_starts=0))
@@ -86,9 +95,9 @@ def test_without_the_scout_the_missing_mode_is_lost_and_no_grade_tells() -> None
 
 
 def test_grade_f_falls_back_to_a_cold_search_and_says_so() -> None:
-    known, events = shell(4, width=0.01), []
-    search = Importance(n_eff=200, n_live=100, scout_starts=0)
-    outcome = search.run(known.with_proposal(width=0.3), seed=1, checkpoint=NoCheckpoint(), progress=events.append)
+    known, events = gaussian(10), []
+    search = Importance(n_eff=500, n_live=100, n_rounds=1, scout_starts=0)
+    outcome = search.run(known.with_proposal(shift=4.0), seed=1, checkpoint=NoCheckpoint(), progress=events.append)
     assert outcome.diagnostics["is_fallback"] is True
     assert outcome.diagnostics["warm_grade"] == "F"
     assert outcome.diagnostics["grade"] in ("A", "B")

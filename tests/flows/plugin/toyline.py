@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ class Points:
     x: Any
     y: Any
     pause: float
+    fault: str
 
 
 class Line(fc.Analysis):
@@ -34,6 +36,11 @@ class Line(fc.Analysis):
 
     def log_likelihood_function(self, instance: Any) -> float:
         time.sleep(self.points.pause)
+        if self.points.fault == "raise":
+            raise ZeroDivisionError("the detector [A] was off")
+        if self.points.fault == "exit":
+            os._exit(9)
+        print("a user's print must not disturb the lines of JSON")
         return float(-0.5 * (((self.points.y - instance["a"] - instance["b"] * self.points.x) / 0.1) ** 2).sum())
 
     def compute_latent_variables(self, parameters: Any, model: fc.Model) -> tuple[float]:
@@ -52,7 +59,7 @@ class Toy:
         if not (path / "points.json").is_file():
             raise fc.DataError(f"{path} has no points.json. Write one with name, x and y.")
         data = json.loads((path / "points.json").read_text())
-        return Points(data["name"], np.array(data["x"]), np.array(data["y"]), data.get("pause", 0.0))
+        return Points(data["name"], np.array(data["x"]), np.array(data["y"]), data.get("pause", 0.0), data.get("fault", ""))
 
     def build(self, settings: Any) -> fc.Pipeline:
         search = fc.Nautilus(n_live=100, n_eff=300, n_batch=50, n_shell=20)
@@ -60,7 +67,13 @@ class Toy:
         stages = [
             fc.Stage("first", MODEL, lambda data, results: Line(data), search),
             fc.Stage(
-                "second", MODEL, lambda data, results: Line(data), fc.Importance(n_eff=300), needs=("first",), proposal="first", links=[link]
+                "second",
+                MODEL,
+                lambda data, results: Line(data),
+                fc.Importance(n_eff=300),
+                needs=("first",),
+                proposal="first",
+                links=[link],
             ),
         ]
         return fc.Pipeline("toy", [stage.with_search(**settings.get(stage.name, {})) for stage in stages])
@@ -75,6 +88,7 @@ class Toy:
 
         return {
             "verdict": "accept",
+            "headline": "at_ten",
             "reasons": [],
             "parameters": {p: three(samples.column(p), samples.weight) for p in samples.paths},
             "latents": {p: three(latents.column(p), latents.weight) for p in latents.paths},
@@ -85,7 +99,7 @@ class Toy:
         target.write_text(f"<html>{dataset.name} {len(outcomes)} {len(links)}</html>")
 
     def simulate(self, target: Path, seed: int) -> Path:
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)
         x = np.linspace(0, 1, 20)
         y = 0.5 + 0.3 * x + np.random.default_rng(seed).normal(0, 0.1, 20)
         (target / "points.json").write_text(json.dumps({"name": target.name, "x": x.tolist(), "y": y.tolist()}))

@@ -57,7 +57,12 @@ def test_mean_over_sub_pixels() -> None:
 
 def test_in_a_model_sizes_are_not_parameters() -> None:
     basis = GaussianBasis(
-        center_x=Normal(0.0, 0.1), center_y=Normal(0.0, 0.1), ellipticity_1=TruncatedNormal(0.0, 0.1, -0.5, 0.5), ellipticity_2=0.0, sigma_max=0.35, n=10
+        center_x=Normal(0.0, 0.1),
+        center_y=Normal(0.0, 0.1),
+        ellipticity_1=TruncatedNormal(0.0, 0.1, -0.5, 0.5),
+        ellipticity_2=0.0,
+        sigma_max=0.35,
+        n=10,
     )
     model = Model({"main": basis})
     assert model.paths == ("main.center_x", "main.center_y", "main.ellipticity_1")

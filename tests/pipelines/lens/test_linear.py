@@ -16,9 +16,10 @@ from pipelines.lens.columns import GaussianBasis
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
 from pipelines.lens.light import Gaussian, Sersic
-from pipelines.lens.linear import ELLIPTICITY_STEPS, deflection, log_likelihood, pictures, source_plane
-from pipelines.lens.mass import Isothermal, PowerLaw, Sheet, Shear
+from pipelines.lens.linear import held_light, light_of, log_likelihood, pictures, source_plane, traced
+from pipelines.lens.mass import Isothermal, PowerLaw, Shear, Sheet
 from pipelines.lens.stages import isothermal_model
+from pipelines.lens.tracing import ELLIPTICITY_STEPS, deflection
 
 RADIUS = 1.6
 evaluate = compiled(log_likelihood)
@@ -125,7 +126,7 @@ def test_gradient_agrees_with_central_differences(frame: Frame) -> None:
 
 
 def test_light_of_fixed_intensity_is_taken_from_the_data_first(frame: Frame) -> None:
-    """A Gaussian of fixed intensity changes nothing where its amplitude in the basis could have been lowered by it, and adds to pictures."""
+    """A Gaussian of fixed intensity changes nothing where its amplitude in the basis can give way to it."""
     plain = lens()
     amplitudes = np.asarray(compiled(pictures)(plain, frame).amplitudes)
     k = int(np.argmax(amplitudes[:6]))
@@ -156,6 +157,15 @@ def test_light_without_any_basis() -> None:
     assert float(seen.sky) == pytest.approx(sky, rel=1e-10)
     expected = -0.5 * ((((left - sky) * weight) ** 2).sum() + float(frame.log_normalization))
     assert float(log_likelihood(instance, frame)) == pytest.approx(expected, abs=1e-7)
+
+
+def test_held_light_gives_the_same_likelihood(frame: Frame) -> None:
+    """Also with a source of fixed intensity, which changes what the held columns are projected on."""
+    plain = lens()
+    lump = Gaussian(center_x=0.0, center_y=0.1, ellipticity_1=0.0, ellipticity_2=0.0, intensity=0.4, sigma=0.1)
+    for instance in (plain, plain | {"source": plain["source"] | {"lump": lump}}):
+        held = held_light(instance["lens_light"], frame)
+        assert float(evaluate(instance, frame, held)) == pytest.approx(float(evaluate(instance, frame)), abs=1e-7)
 
 
 def test_every_component_outside_the_light_deflects(frame: Frame) -> None:
@@ -207,8 +217,6 @@ def test_amplitudes_on_a_real_image_are_as_good_as_those_of_scipy(shared_dir: Pa
 
 
 def _scipy_log_likelihood(instance: Any, frame: Frame) -> float:
-    from pipelines.lens.linear import light_of, traced
-
     columns = [
         np.asarray(light_of(part, *place).columns)
         for part, place in ((instance["lens_light"], (frame.x, frame.y)), (instance["source"], traced(instance, frame.x, frame.y)))

@@ -1,0 +1,82 @@
+"""What the environment says, and the environment of child processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.settings import child_environment, read
+
+NAMES = ("FITCORE_STORE", "FITCORE_CACHE", "FITCORE_THREADS", "PREFECT_API_URL", "PREFECT_HOME", "NO_COLOR", "XDG_CACHE_HOME", "XLA_FLAGS")
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    settings = read()
+    assert settings.store == Path("results")
+    assert settings.cache == Path("/home/someone/.cache/fitcore")
+    assert settings.threads >= 1
+    assert settings.prefect_api_url is None
+    assert settings.no_color is False
+    assert settings.server_seconds == 120.0
+
+
+def test_everything_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "FITCORE_STORE": "/data/store",
+        "FITCORE_CACHE": "/data/cache",
+        "FITCORE_THREADS": "3",
+        "FITCORE_SERVER_SECONDS": "2.5",
+        "PREFECT_API_URL": "http://prefect:4200/api",
+        "NO_COLOR": "",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    settings = read()
+    assert settings.store == Path("/data/store")
+    assert settings.cache == Path("/data/cache")
+    assert settings.threads == 3
+    assert settings.prefect_api_url == "http://prefect:4200/api"
+    assert settings.no_color is True
+    assert settings.server_seconds == 2.5
+
+
+def test_the_cache_follows_the_desktop_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert read().cache == Path("/x/fitcore")
+
+
+@pytest.mark.parametrize("name", ["FITCORE_THREADS", "FITCORE_SERVER_SECONDS"])
+@pytest.mark.parametrize("value", ["many", "0", "-2", "nan"])
+def test_a_wrong_number_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"{name} is '{value}'; it must be a .* above 0"):
+        read()
+
+
+def test_children_keep_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--mine")
+    monkeypatch.setenv("FITCORE_CACHE", "/data/cache")
+    child = child_environment(read())
+    assert child["XLA_FLAGS"] == "--mine"
+    assert child["JAX_COMPILATION_CACHE_DIR"] == "/data/cache/jax"
+    assert child["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert child["PREFECT_RESULTS_PERSIST_BY_DEFAULT"] == "false"
+    assert "PREFECT_HOME" not in child
+    assert "PREFECT_API_URL" not in child
+
+
+def test_children_never_start_a_server_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
+    child = child_environment(read(), prefect_api_url="http://127.0.0.1:1/api", prefect_home=Path("/h"))
+    assert child["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] == "false"
+    assert child["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
+    assert child["PREFECT_HOME"] == "/h"
+    assert "--xla_cpu_multi_thread_eigen=false" in child["XLA_FLAGS"]
