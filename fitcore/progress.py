@@ -13,7 +13,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 def console_progress(name: str) -> Progress:
     """A `Progress` that prints a line at every change of phase and every few seconds."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)  # a message is text, on one line
     start = time.monotonic()
     last = {"phase": "", "time": start}
 

@@ -36,11 +36,11 @@ class Publisher:
             return
         self._last = time.monotonic()
         text = f"stage **{event['stage']}**, {event['phase']}, {event['n_calls']} calls, log-evidence {event['log_evidence']}"
-        self._publish(lambda: create_markdown_artifact(markdown=text, key=key, _sync=True))
+        self._publish(lambda: create_markdown_artifact(markdown=text, key=key))
 
     def table(self, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Publish a table, waiting for it at most as long as one call takes."""
-        self._publish(lambda: create_table_artifact(table=[dict(row) for row in rows], key=key, _sync=True))
+        self._publish(lambda: create_table_artifact(table=[dict(row) for row in rows], key=key))
         if self._thread is not None:
             self._thread.join(SECONDS_BETWEEN)
 

@@ -23,9 +23,11 @@ _LOCK = threading.Lock()
 
 def send(event: dict[str, Any]) -> None:
     """Print one event."""
+    output = sys.__stdout__
+    assert output is not None
     with _LOCK:
-        sys.__stdout__.write(line(event))
-        sys.__stdout__.flush()
+        output.write(line(event))
+        output.flush()
 
 
 def run_one(request: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _reasons(error: ValidationError, text: str) -> str:
             near = difflib.get_close_matches(key.rpartition(".")[2], fields, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             reasons[key] = f"the key {reprlib.repr(key)}{where} is not known; known are {list(fields)}.{hint}"
-        elif item["type"] == "missing":
+        elif item["type"] == "missing" and fields is Extensions.model_fields:
             reasons[key] = f"{key} is missing; add it."
         else:  # the members of a union fail one by one, under one key
             also = f"{reasons[key][:-1]}, or: " if key in reasons else f"{key}{where} is {reprlib.repr(item['input'])}: "

@@ -70,7 +70,7 @@ def _with_free_slope(results: Results) -> Model:
 
 
 def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline:
-    """The chain, with the settings of some stages' searches replaced."""
+    """The chain, with the settings of some stages' searches replaced; `ConfigError` for a stage or a setting that there is not."""
     stages = [
         Stage("basin", isothermal_model(), lambda dataset, results: LensAnalysis(dataset, recenter=True), Basin()),
         Stage(
@@ -125,4 +125,7 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
         ),
     ]
     replaced = searches or {}
+    plain = Pipeline("lens", stages)
+    for name in replaced:
+        plain.stage(name)  # an unknown name is refused with the nearest
     return Pipeline("lens", [stage.with_search(**replaced.get(stage.name, {})) for stage in stages])

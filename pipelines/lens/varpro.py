@@ -148,7 +148,7 @@ def _rows(p: Any, frame: Frame, rays: tuple[Any, ...], which: str, bases: Bases)
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class _Solution:
-    """Rows (k, pixels), the held ones first, with Gram matrix and projection on the data; amplitudes, which are positive, residual, chi^2."""
+    """Rows (k, pixels), the held ones first; their Gram matrix and projection on the data; amplitudes, which are positive; the residual."""
 
     rows: Any
     gram: Any
@@ -178,7 +178,7 @@ def _solved(p: Any, frame: Frame, rays: Any, held: Any, which: str, bases: Bases
 
 @partial(compiled, static_argnames=("which", "bases"))
 def _slopes(p: Any, amplitudes: Any, frame: Frame, rays: Any, which: str, bases: Bases) -> Any:
-    """Derivatives of the light before the PSF by each parameter that matters, shape (parameters, n, n); amplitudes without the held ones."""
+    """Derivatives of the light before the PSF by each parameter that matters, shape (parameters, n, n); amplitudes without the held."""
     slopes: dict[int, Any] = {}
     start = 0
     for (square, derivatives), (sigma, n) in zip(_fields(p, frame, rays, which, slopes=True), _ladders(bases, which), strict=True):

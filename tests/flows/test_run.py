@@ -98,19 +98,19 @@ def test_the_table_form_names_the_row_and_the_report(finished: Any, fitcore: Any
         assert word in row
 
 
-def test_a_lost_report_is_written_again_without_a_search(finished: Any, fitcore: Any) -> None:
+def test_a_lost_report_is_written_again_without_a_search(finished: Any, fitcore: Any, server: str) -> None:
     dataset, store, _ = finished
     (store / "reports" / "line.html").unlink()
-    answer = fitcore.run(dataset, store=store)
+    answer = fitcore.run(dataset, store=store, PREFECT_API_URL=server)
     assert answer.returncode == 0, answer.stderr
     assert (store / "reports" / "line.html").is_file()
     assert [stage["cached"] for stage in json.loads(answer.stdout)["stages"]] == [True, True]
 
 
-def test_a_bad_dataset_fails_alone(make_points: Callable[..., Path], fitcore: Any, tmp_path: Path) -> None:
+def test_a_bad_dataset_fails_alone(make_points: Callable[..., Path], fitcore: Any, server: str, tmp_path: Path) -> None:
     good, empty, other = make_points("good"), tmp_path / "empty", make_points("other")
     empty.mkdir()
-    answer = fitcore.run(good, empty, other, store=tmp_path / "store")
+    answer = fitcore.run(good, empty, other, store=tmp_path / "store", PREFECT_API_URL=server)
     assert answer.returncode == 1, answer.stderr
     rows = [json.loads(line) for line in answer.stdout.splitlines()]
     assert [(row["name"], row["status"]) for row in rows] == [("good", "done"), ("empty", "failed"), ("other", "done")]

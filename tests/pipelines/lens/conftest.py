@@ -1,12 +1,21 @@
-"""A small lens made with numpy alone, for the tests of pictures and report; ray-traced exactly, so that its arcs lie where they should."""
+"""Two small lenses: one made with numpy alone, for pictures and report, ray-traced exactly, so that its arcs lie where they should; and one
+made of the likelihood's own Gaussians, whose 17 parameters are known, for the tests of fits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.signal import fftconvolve
+
+from fitcore import Store, run_pipeline
+from pipelines.lens.columns import radius_squared
+from pipelines.lens.dataset import Imaging
+from pipelines.lens.mass import Isothermal, Shear
+from pipelines.lens.stages import lens_pipeline
 
 SCALE = 0.05
 RADIUS, AXIS_RATIO = 1.4, 0.72
@@ -59,3 +68,63 @@ def _make(n: int = 161, mask_radius: float = 3.0) -> SimpleNamespace:
 def numpy_lens() -> Callable[..., SimpleNamespace]:
     """Call it for a fresh lens of ``n`` pixels a side with a round mask."""
     return _make
+
+
+FEW = {"n_eff": 60, "n_rounds": 4}
+RING_SCALE = 0.08
+RING_TRUTH = np.array([0.01, -0.02, 0.15, 0.05, -0.05, 0.12, 0.01, -0.02, 0.12, 0.08, 1.1, 0.03, -0.02, 0.15, 0.08, 0.1, -0.05])
+"""In the order of `pipelines.lens.varpro`."""
+RING_LIGHT = ((0.15, 0.05, ((12.0, 0.225), (3.0, 0.9))), (-0.05, 0.12, ((20.0, 3.6 / 2**4.5),)))
+RING_SOURCE = ((4.0, 0.175 / np.sqrt(2.0)), (6.0, 0.0875))
+"""Peaks and widths, all of them members of the default ladders, 3.6 and 0.35 / sqrt(2)^k."""
+
+
+def _ring_light(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    total = np.zeros_like(x)
+    for e_1, e_2, members in RING_LIGHT:
+        square = radius_squared(x - RING_TRUTH[0], y - RING_TRUTH[1], e_1, e_2)
+        total += sum(peak * np.exp(-0.5 * square / sigma**2) for peak, sigma in members)
+    return total
+
+
+def _ring_source(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    fields = ("center_x", "center_y", "ellipticity_1", "ellipticity_2", "einstein_radius")
+    mass = Isothermal(**dict(zip(fields, RING_TRUTH[6:11], strict=True)))
+    alpha = np.array(mass.deflection(x, y)) + np.array(Shear(gamma_1=RING_TRUTH[11], gamma_2=RING_TRUTH[12]).deflection(x, y))
+    square = radius_squared(x - alpha[0] - RING_TRUTH[13], y - alpha[1] - RING_TRUTH[14], RING_TRUTH[15], RING_TRUTH[16])
+    return sum((peak * np.exp(-0.5 * square / sigma**2) for peak, sigma in RING_SOURCE), np.zeros_like(x))
+
+
+def _ring(*, n: int = 71, noise: float = 0.05, seed: int | None = 0, brightness: float = 1.0) -> Imaging:
+    """The image on a 2 x 2 sub-grid, over a sky of 0.2, the source ``brightness`` times as bright; no noise in the data where ``seed`` is None."""
+    axis = (np.arange(n) - n // 2) * RING_SCALE
+    x, y = np.meshgrid(axis, axis)
+    clean = np.full(x.shape, 0.2)
+    kernel = np.exp(-0.5 * ((np.arange(11) - 5) / 1.3) ** 2)
+    kernel = np.outer(kernel, kernel) / kernel.sum() ** 2
+    wide = 5
+    axis = (np.arange(n + 2 * wide) - n // 2 - wide) * RING_SCALE
+    x, y = np.meshgrid(axis, axis)
+    bright = np.zeros_like(x)
+    for d_x in (-0.02, 0.02):
+        for d_y in (-0.02, 0.02):
+            bright += 0.25 * _ring_light(x + d_x, y + d_y)
+            bright += 0.25 * brightness * _ring_source(x + d_x, y + d_y)
+    clean = clean + fftconvolve(bright, kernel, mode="same")[wide:-wide, wide:-wide]
+    error = 0.0 if seed is None else noise * np.random.default_rng(seed).standard_normal(clean.shape)
+    return Imaging(data=clean + error, noise=np.full(clean.shape, noise), psf=kernel, pixel_scale=RING_SCALE, name="ring")
+
+
+@pytest.fixture(scope="session")
+def ring() -> SimpleNamespace:
+    """``make(...)`` returns its image; ``truth`` its 17 parameters; ``light`` its lens light before the PSF, ``scale`` its pixel scale."""
+    return SimpleNamespace(make=_ring, truth=RING_TRUTH.copy(), light=_ring_light, scale=RING_SCALE)
+
+
+@pytest.fixture(scope="session")
+def ring_chain(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A finished chain of the ring with few samples: dataset, pipeline, store, results."""
+    dataset = replace(_ring(), mask_radius=2.0)
+    pipeline = lens_pipeline({"basin": {"n_random": 2, "n_modes": 2, "n_samples": 64}, "isothermal": FEW, "power_law": FEW})
+    store = Store(tmp_path_factory.mktemp("ring") / "store")
+    return SimpleNamespace(dataset=dataset, pipeline=pipeline, store=store, results=run_pipeline(pipeline, dataset, store))

@@ -32,7 +32,7 @@ def area(curve: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("slope", "e"), [(2.0, (0.0, 0.0)), (1.7, (0.0, 0.0)), (2.3, (0.0, 0.0)), (2.0, (0.1, -0.15)), (2.0, (0.0, 0.4))])
 def test_radius_of_round_and_of_isothermal_lenses_is_their_own(slope: float, e: tuple[float, float]) -> None:
-    """The critical curve of an isothermal ellipse is its line of kappa = 1/2, whose radius on the intermediate axis is the Einstein radius."""
+    """The critical curve of an isothermal ellipse is its line of kappa = 1/2: the Einstein radius on the intermediate axis."""
     assert float(_radius((lens(slope, *e), shear()), CENTER)) == pytest.approx(1.2, rel=1e-8)
 
 

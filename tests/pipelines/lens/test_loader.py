@@ -237,7 +237,7 @@ def test_from_fits(single: Path) -> None:
         ("7: 3", "the key '7' (line 1) is not known"),
         ("band: x\n---\nband: y", "cannot be read: expected a single document"),
         ("\n".join(f"key_{i}: 1" for i in range(1000)), "And 995 more."),
-        ("k" * 90_000 + ": 1", "the key 'kkkkkkkkkkkk...kkkkkkkkkkkkk' (line 1) is not known"),
+        ("k" * 1000 + ": 1", "the key 'kkkkkkkkkkkk...kkkkkkkkkkkkk' (line 1) is not known"),
     ],
 )
 def test_what_can_be_wrong_with_the_info(folder: Path, info: str, text: str) -> None:
@@ -330,10 +330,11 @@ def spoiled(path: Path, **cards: Any) -> None:
     ("cards", "text"),
     [
         (
-            {"NAXIS1": 2_000_000_000, "NAXIS2": 2_000_000_000},
-            "declares the size [2000000000, 2000000000]; the image must be an image of at most",
+            {"NAXIS1": 2_000_000, "NAXIS2": 3_000_000},
+            "declares the size [2000000, 3000000]; the image must be an image of at most",
         ),
-        ({"NAXIS1": 9_000_000_000_000_000_000}, "at most 100000000 pixels. Cut out the part around the lens."),
+        ({"NAXIS2": 9_000_000_000}, "at most 100000000 pixels. Cut out the part around the lens."),
+        ({"NAXIS1": 9_000_000_000_000_000_000}, "is not a FITS file that can be read"),
         ({"NAXIS1": 0}, "declares the size [0, 12]"),
         ({"NAXIS1": 9000, "NAXIS2": 9000}, "is not a FITS file that can be read"),
         ({"NAXIS1": -5}, "image.fits"),

@@ -97,8 +97,8 @@ def test_only_profiles_that_do_not_exist_here_are_left_out(table: dict[str, dict
 def integrated_deflection(kappa: Any, q: float, phi: float, x: float, y: float) -> tuple[float, float]:
     """Deflection of kappa(m), m^2 = x'^2 + y'^2 / q^2, by the one-dimensional integrals of Schramm 1990 (A&A 231, 19).
 
-    alpha = q r . int_0^1 kappa(m(u)) / (1 - (1 - q^2) u)^(n + 1/2) du, n = 0 for x' and 1 for y', m(u)^2 = u (x'^2 + y'^2 / (1 - (1 - q^2) u));
-    u = t^20 makes the integrand smooth for every slope.
+    alpha = q r . int_0^1 kappa(m(u)) / (1 - (1 - q^2) u)^(n + 1/2) du, n = 0 for x' and 1 for y', with
+    m(u)^2 = u (x'^2 + y'^2 / (1 - (1 - q^2) u)); u = t^20 makes the integrand smooth for every slope.
     """
     c, s = np.cos(phi), np.sin(phi)
     a, b = c * x + s * y, -s * x + c * y
