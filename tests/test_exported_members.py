@@ -16,9 +16,7 @@ def test_every_name_in_the_index_exists() -> None:
 
 
 def test_every_public_name_is_in_the_index() -> None:
-    public = {
-        name for name, value in vars(fitcore).items() if not name.startswith("_") and not isinstance(value, types.ModuleType)
-    }
+    public = {name for name, value in vars(fitcore).items() if not name.startswith("_") and not isinstance(value, types.ModuleType)}
     assert public == set(fitcore.__all__)
 
 

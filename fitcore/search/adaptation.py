@@ -23,8 +23,8 @@ from fitcore.search.streams import stream
 
 ROUNDS = 20
 DRAWS_PER_DIMENSION = 40
-EFFICIENCY_PLENTY = 0.45  # further rounds would cost more calls than they save
 EFFICIENCY_ENOUGH = 0.25
+EFFICIENCY_REACHABLE = 0.9  # of what the true moments would give
 EFFICIENCY_LEAST = 0.05
 K_ENOUGH = 0.4
 TEMPERED_SIZE = 8  # effective points per dimension that a fit needs
@@ -147,7 +147,22 @@ def _updated(mixture: Mixture, rounds: Rounds, rng: np.random.Generator) -> tupl
     return max(candidates, key=lambda q: expected_efficiency(q, z, log_target, tempered)), beta
 
 
-def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_rounds: int = ROUNDS, earlier: Adapted | None = None) -> Adapted:
+def ideal_efficiency(n_dim: int) -> float:
+    """Efficiency of a mixture with one component that has the moments of a Gaussian posterior, much narrower than the prior."""
+    width = 1e-3
+    q = Mixture(weight=np.ones(1), mean=np.zeros((1, n_dim)), covariance=width**2 * np.eye(n_dim)[None], core_scale=1.1)
+    radius = np.linspace(0.0, np.sqrt(n_dim) + 8.0, 2001)[1:]
+    z = np.zeros((len(radius), n_dim))
+    z[:, 0] = width * radius
+    log_p = -0.5 * radius**2 - 0.5 * n_dim * np.log(2.0 * np.pi) - n_dim * np.log(width)
+    log_shell = (n_dim - 1) * np.log(radius) - 0.5 * radius**2
+    share = weights_from(log_shell)
+    return float(1.0 / np.sum(share * np.exp(log_p - q.log_prob(z))))
+
+
+def adapt(
+    journal: Journal, start: Mixture, rng: np.random.Generator, *, n_eff: int, n_rounds: int = ROUNDS, earlier: Adapted | None = None
+) -> Adapted:
     """Adapt a mixture to the posterior; see the module.
 
     Parameters
@@ -155,10 +170,12 @@ def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_round
     journal : evaluates, counts, saves.
     start : where to begin; shift and widths are reported relative to it.
     rng : stream of the draws and fits.
+    n_eff : effective sample size that will be asked of the frozen mixture: what a better mixture saves.
     n_rounds : cap on the number of rounds; reaching it means "not converged".
     earlier : an adaptation to go on from, whose draws are used again.
     """
     per_round = DRAWS_PER_DIMENSION * start.n_dim
+    reachable = EFFICIENCY_REACHABLE * ideal_efficiency(start.n_dim)
     rounds = Rounds() if earlier is None else earlier.rounds
     mixture, growth, n_full = (start, 1.0, 0) if earlier is None else (_updated(earlier.mixture, rounds, rng)[0], LARGEST_GROWTH, 2)
     best: tuple[float, float, Mixture] = (-1.0, np.inf, start)
@@ -170,7 +187,8 @@ def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_round
         history.append((effective_sample_size(log_weight) / len(z), pareto_k(log_weight)))
         if history[-1][0] > best[0]:
             best = (*history[-1], mixture)
-        is_converged = _is_enough(history)
+        saving = n_eff * (1.0 / max(best[0], 1e-9) - 1.0 / reachable)
+        is_converged = _is_enough(history, is_worth_more=saving > growth * per_round)
         if is_converged:
             break
         mixture, beta = _updated(mixture, rounds, rng)
@@ -196,14 +214,13 @@ def adapt(journal: Journal, start: Mixture, rng: np.random.Generator, *, n_round
     )
 
 
-def _is_enough(history: list[tuple[float, float]]) -> bool:
+def _is_enough(history: list[tuple[float, float]], *, is_worth_more: bool) -> bool:
     efficiency, k = history[-1]
-    if efficiency >= EFFICIENCY_PLENTY and k < K_ENOUGH:
-        return True
     best = max(e for e, _ in history)
-    if best >= EFFICIENCY_ENOUGH and len(history) >= 3:
-        # A round costs what an efficiency higher by a tenth saves; when two rounds did not bring that, freeze.
-        return best < 1.1 * max(e for e, _ in history[:-2]) and best > EFFICIENCY_ENOUGH
+    if efficiency >= EFFICIENCY_ENOUGH and efficiency == best and k < K_ENOUGH and not is_worth_more:
+        return True
+    if best > EFFICIENCY_ENOUGH and len(history) >= 3:
+        return best < 1.1 * max(e for e, _ in history[:-2])  # two rounds brought nothing more
     return len(history) >= 6 and best > EFFICIENCY_LEAST and max(e for e, _ in history[-3:]) < 1.1 * max(e for e, _ in history[:-3])
 
 

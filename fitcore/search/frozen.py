@@ -115,7 +115,7 @@ def _attempt(
     journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int, earlier: Adapted | None = None
 ) -> tuple[Adapted, Frozen, int]:
     journal.phase = "adaptation"
-    adapted = adapt(journal, start, stream(seed, f"{name}.adaptation"), n_rounds=n_rounds, earlier=earlier)
+    adapted = adapt(journal, start, stream(seed, f"{name}.adaptation"), n_eff=n_eff, n_rounds=n_rounds, earlier=earlier)
     n_before = journal.n_values
     journal.phase = "frozen draws"
     return adapted, sample_frozen(journal, adapted, stream(seed, f"{name}.frozen"), n_eff=n_eff), n_before

@@ -75,23 +75,19 @@ class Importance(Search):
                 return outcome
             ledger.save()
             ledger.tell("fallback", "the importance sample is graded F: a cold search takes over")
-            cold = Nautilus(n_live=self.n_live, n_eff=self.n_eff, n_like_max=self.n_like_max)
+            cold = Nautilus(n_live=self.n_live, n_eff=self.n_eff, scout_starts=self.scout_starts, n_like_max=self.n_like_max)
             found = cold_search(cold, inner, seed=seed, ledger=ledger)
         return replace(found, diagnostics={**found.diagnostics, **diagnostics, "is_fallback": True})
 
     def _warm(self, problem: Problem, start: Mixture, *, seed: int, ledger: Ledger) -> tuple[SearchOutcome | None, dict[str, Any]]:
         """An outcome of grade A or B; or None, and the diagnostics of the attempt."""
         journal = ledger.journal("warm", problem)
-        n_new = 0
-        if self.scout_starts and problem.value_and_gradient is not None:
-            journal.phase = "scout"
-            scouted = scout(journal, start, stream(seed, "importance.scout"), n_starts=self.scout_starts)
-            start, n_new = scouted.mixture, scouted.n_new
-            if n_new:
-                ledger.tell("scout", f"{n_new} new mode{'s' if n_new > 1 else ''} outside the proposal")
-        adapted, frozen, n_adapt = adapt_and_freeze(journal, start, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds)
+        scouted = scout(journal, start, stream(seed, "importance.scout"), n_starts=self.scout_starts)
+        adapted, frozen, n_adapt = adapt_and_freeze(
+            journal, scouted.mixture, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds
+        )
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
-        scouting = {"n_gradients": journal.n_gradients, "n_new_modes": n_new, "was_scouted": journal.n_gradients > 0}
+        scouting = {"n_gradients": journal.n_gradients, "n_new_modes": scouted.n_new, "was_scouted": journal.n_gradients > 0}
         if frozen.grade == "F":
             return None, {**importance_diagnostics(adapted, frozen, n_adapt=n_adapt, prefix="warm_"), **scouting}
         found = importance_diagnostics(adapted, frozen, n_adapt=n_adapt)

@@ -21,8 +21,9 @@ from fitcore.search.frozen import adapt_and_freeze
 from fitcore.search.journal import LARGEST_U, SMALLEST_U, Ledger, checked
 from fitcore.search.mixture import Mixture
 from fitcore.search.outcome import frozen_outcome, importance_diagnostics, outcome_of
+from fitcore.search.scout import scout
 from fitcore.search.settings import check_choice, check_integer, check_number
-from fitcore.search.streams import single_threaded, sub_seed
+from fitcore.search.streams import single_threaded, stream, sub_seed
 
 FALLBACK_N_SHELL = 300
 FINISH = "finish"
@@ -41,6 +42,8 @@ class Nautilus(Search):
     f_live : fraction of the evidence left in the live points at which the exploration ends.
     finish : "importance", a mixture fitted to the exploration, adapted, frozen and graded (grade F goes on as below); or "nautilus", its
         own sampling phase with the exploration discarded.
+    scout_starts : gradient ascents from prior draws that look for modes which the exploration lost, before a finish by importance and where
+        the likelihood can be differentiated; 0 for none. Each gradient counts as one call.
     n_like_max : most likelihood calls; reaching it is an error, never a poorer result.
 
     Raises
@@ -59,6 +62,7 @@ class Nautilus(Search):
     n_shell: int = 200
     f_live: float = 0.01
     finish: str = "importance"
+    scout_starts: int = 16
     n_like_max: int = 300_000
 
     def __post_init__(self) -> None:
@@ -67,6 +71,7 @@ class Nautilus(Search):
         check_integer(self, "n_batch", 1, 100_000)
         check_integer(self, "n_shell", 1, 100_000)
         check_number(self, "f_live", 0.0, 1.0)
+        check_integer(self, "scout_starts", 0, 10_000)
         check_choice(self, "finish", ("importance", "nautilus"))
         check_integer(self, "n_like_max", 1)
 
@@ -184,15 +189,18 @@ class _Run:
         journal = ledger.journal(FINISH, self.problem)
         start = self._start(journal.notes)
         self.n_explore = int(journal.notes["n_explore"])
-        adapted, frozen, n_adapt = adapt_and_freeze(journal, start, seed=self.seed, name=FINISH, n_eff=self.settings.n_eff)
+        scouted = scout(journal, start, stream(self.seed, f"{FINISH}.scout"), n_starts=self.settings.scout_starts)
+        adapted, frozen, n_adapt = adapt_and_freeze(journal, scouted.mixture, seed=self.seed, name=FINISH, n_eff=self.settings.n_eff)
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
+        scouting = {"n_gradients": journal.n_gradients, "n_new_modes": scouted.n_new, "was_scouted": journal.n_gradients > 0}
         if frozen.grade == "F":
-            return None, importance_diagnostics(adapted, frozen, n_adapt=n_adapt, prefix="importance_")
+            return None, {**importance_diagnostics(adapted, frozen, n_adapt=n_adapt, prefix="importance_"), **scouting}
         diagnostics = {
             "finish": "importance",
             "is_fallback": False,
             "n_explore": self.n_explore,
             **importance_diagnostics(adapted, frozen, n_adapt=n_adapt),
+            **scouting,
         }
         return frozen_outcome(frozen, adapted, n_calls=ledger.n_calls, diagnostics=diagnostics), {}
 

@@ -41,10 +41,9 @@ class Mode:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scouted:
-    """A mixture with the new modes added, and how many ascents and new modes there were."""
+    """A mixture with the new modes added, and how many there were."""
 
     mixture: Mixture
-    n_starts: int
     n_new: int
 
 
@@ -173,6 +172,8 @@ def _extended(mixture: Mixture, mode: Mode, weight: float) -> Mixture:
 def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_starts: int) -> Scouted:
     """Look for modes outside the mixture, from ``n_starts`` prior draws and the mixture's own largest components; add those found.
 
+    Does nothing without starts, or where the likelihood has no gradient.
+
     A mode counts as new outside the 99.99 % ellipsoid of every component, with a Laplace mass above e^-7 of the largest.
     """
 
@@ -181,16 +182,20 @@ def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_sta
         value = np.where(np.isfinite(value), 0.5 * np.sum(z * z, axis=1) - value, np.inf)
         return value, z - gradient
 
-    d = mixture.n_dim
+    if not n_starts or journal.problem.value_and_gradient is None:
+        return Scouted(mixture=mixture, n_new=0)
+    d, phase = mixture.n_dim, journal.phase
+    journal.phase = "scout"
     found = modes(negative, np.concatenate([_centers(mixture)[:2], rng.standard_normal((n_starts, d))]))
+    journal.phase = phase
     if not found:
-        return Scouted(mixture=mixture, n_starts=n_starts, n_new=0)
+        return Scouted(mixture=mixture, n_new=0)
     largest = max(mode.log_mass for mode in found)
     limit = float(np.sqrt(chi2.ppf(0.9999, d)))
     new = [m for m in found if m.log_mass > largest + LOG_MASS_IGNORED and np.min(_distances(mixture, m.z)) > limit]
-    if not new:
-        return Scouted(mixture=mixture, n_starts=n_starts, n_new=0)
     extended = mixture
     for mode in new:
         extended = _extended(extended, mode, max(float(np.exp(min(mode.log_mass - largest, 0.0))), 0.1))
-    return Scouted(mixture=extended, n_starts=n_starts, n_new=len(new))
+    if new:
+        journal.ledger.tell("scout", f"{len(new)} new mode{'s' if len(new) > 1 else ''} outside the proposal")
+    return Scouted(mixture=extended, n_new=len(new))

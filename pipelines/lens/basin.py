@@ -176,27 +176,34 @@ class _Run:
             starts.append(start)
         return distinct(ranked(self._descents(projection, starts, 25)), same_radius(0.05))
 
+    @staticmethod
+    def _rivals(joint: list[Minimum], origin: Minimum) -> list[tuple[float, float]]:
+        """Einstein radius, and objective less the chosen solution's, of the others with at least two images, on the binned image.
+
+        A gap is negative where full resolution has overruled the binned image.
+        """
+        others = [m for m in joint if m is not origin and count_images(m.p) >= IMAGES_NEEDED]
+        return [(float(m.p[EINSTEIN_RADIUS]), float(m.objective - origin.objective)) for m in others]
+
     def _measure(self, full: Frame, binned: Frame, light: LightFit, joint: list[Minimum]) -> SearchOutcome:
         self._say("full resolution")
         candidates = ranked(joint)[:2]
         light_map, arcs = (resampled(plane, binned, full) for plane in (light.light, arc_map(light)))
         floored = self._with_floors(full, light_map, arcs, self.settings.light_floor)
-        chosen = ranked(self._descents(VariableProjection(frame=floored, which="joint", bases=self.bases), [m.p for m in candidates], 20))
+        refined = self._descents(VariableProjection(frame=floored, which="joint", bases=self.bases), [m.p for m in candidates], 20)
+        chosen = ranked(refined)
+        origin = next(candidate for candidate, m in zip(candidates, refined, strict=True) if m is chosen[0])
         nominal = VariableProjection(frame=full, which="joint", bases=self.bases)
         measured = self._descents(nominal, [m.p for m in chosen], 25)
         self._say("Laplace samples")
-        best = ranked(joint)[0]
-        rivals = [
-            m for m in joint if abs(m.p[EINSTEIN_RADIUS] / best.p[EINSTEIN_RADIUS] - 1.0) > 0.05 and count_images(m.p) >= IMAGES_NEEDED
-        ]
-        gap = min((m.objective - best.objective for m in rivals), default=np.inf)
+        rivals = self._rivals(joint, origin)
         self.facts.update(
             grade="laplace",
             n_images=count_images(measured[0].p),
             einstein_radius=float(measured[0].p[EINSTEIN_RADIUS]),
             einstein_radius_with_floors=float(chosen[0].p[EINSTEIN_RADIUS]),
-            gap_to_rival=float(gap),
-            rivals=", ".join(f"{m.p[EINSTEIN_RADIUS]:.3f} (+{m.objective - best.objective:.0f})" for m in rivals),
+            gap_to_rival=min((abs(gap) for _, gap in rivals), default=float("inf")),
+            rivals=", ".join(f"{radius:.3f} ({gap:+.0f})" for radius, gap in rivals),
             n_solutions=len(joint),
             arc_pixels=int(light.arcs.sum()),
             light_ellipticity_1=float(light.ellipticity[0]),

@@ -91,7 +91,8 @@ class Frame:
         inside, data, variance = inside[view, view], data[view, view], variance[view, view]
         if not inside.any():
             raise DataError(
-                f"{imaging.name}: no used pixel lies within {mask_radius} arcsec of {center}. Check mask_radius and mask_centre in info.yaml."
+                f"{imaging.name}: no used pixel lies within {mask_radius} arcsec of {center}. "
+                "Check mask_radius and mask_centre in info.yaml."
             )
         offset = ((np.arange(over_sampling) + 0.5) / over_sampling - 0.5) * scale
         shifts = [(dx, dy) for dy in offset for dx in offset]

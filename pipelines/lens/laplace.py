@@ -15,13 +15,17 @@ Array = NDArray[np.float64]
 LEAST_SHARE = 0.02
 SHARE_REACH = 30.0
 """Solutions whose objective lies within this of the chosen one share the samples."""
-SMALLEST_DEVIATION = 1e-6
+SMALLEST_DEVIATION, LEAST_EIGENVALUE = 1e-6, 1e-8
 
 
 def covariance_of(minimum: Minimum) -> Array:
-    """Covariance of the parameters: the inverse of the curvature, with its eigenvalues kept positive."""
-    values, vectors = np.linalg.eigh(0.5 * (minimum.curvature + minimum.curvature.T))
-    return (vectors / np.maximum(values, 1e-6 * values.max())) @ vectors.T + SMALLEST_DEVIATION**2 * np.eye(len(values))
+    """Covariance of the parameters: the inverse of the curvature, with the eigenvalues of its correlations kept positive."""
+    curvature = 0.5 * (minimum.curvature + minimum.curvature.T)
+    diagonal = np.diag(curvature)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    values, vectors = np.linalg.eigh(curvature / scale / scale[:, None])
+    inverse = (vectors / np.maximum(values, LEAST_EIGENVALUE * values.max())) @ vectors.T
+    return inverse / scale / scale[:, None] + SMALLEST_DEVIATION**2 * np.eye(len(values))
 
 
 def shares(minima: Sequence[Minimum], gaps: Sequence[float]) -> Array:

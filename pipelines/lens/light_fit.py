@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,8 +104,8 @@ def _significance(residual: Array, variance: Array) -> Array:
 
 def _arcs(significance: Array, used: Any, radius: Array) -> NDArray[np.bool_]:
     found = (significance > SIGNIFICANT) & used & (radius > CORE)
-    labels, n = ndimage.label(found)
+    labels, n = cast(tuple[Any, int], ndimage.label(found))
     if n:
-        sizes = ndimage.sum(found, labels, range(1, n + 1))
+        sizes = np.asarray(ndimage.sum(found, labels, range(1, n + 1)))
         found = np.isin(labels, 1 + np.flatnonzero(sizes >= SMALLEST))
-    return ndimage.binary_dilation(found) & (radius > 0.8 * CORE)
+    return np.asarray(ndimage.binary_dilation(found), dtype=bool) & (radius > 0.8 * CORE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,8 @@ def _count(trace: Callable[[Array, Array], tuple[Array, Array]], center: tuple[f
     """Triangles of a grid whose traced corners enclose the origin, grouped; those at the center left out."""
     x, y, hit = enclosing_cells(trace, center)
     away = np.hypot(x - center[0], y - center[1]) > CENTRAL
-    return int(ndimage.label(hit & away, structure=np.ones((3, 3)))[1])
+    _, n = cast(tuple[Any, int], ndimage.label(hit & away, structure=np.ones((3, 3))))
+    return int(n)
 
 
 def distinct(minima: Sequence[Minimum], is_same: Callable[[Array, Array], bool]) -> list[Minimum]:

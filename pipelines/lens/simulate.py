@@ -24,6 +24,8 @@ from pipelines.lens.tracing import ray_trace
 Array = NDArray[np.float64]
 Brightness = Callable[[Array, Array], Array]
 FINEST = 64
+MASKED_NOISE = 1e8
+"""Marks a pixel that is not used in a noise map that is written, as surveys do."""
 
 
 def pixel_means(brightness: Brightness, x: Array, y: Array, pixel_scale: float, tolerance: float) -> Array:
@@ -180,14 +182,13 @@ def write_dataset(imaging: Imaging, folder: Path, *, truth: Mapping[str, float],
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise DataError(f"{folder} is not empty; a simulation is written to a new folder only. Give another, or remove it.")
-        for key, plane in (("image", imaging.data), ("noise", imaging.noise), ("psf", imaging.psf)):
+        noise = np.where(imaging.used, imaging.noise, MASKED_NOISE)
+        for key, plane in (("image", imaging.data), ("noise", noise), ("psf", imaging.psf)):
             fits.PrimaryHDU(plane).writeto(folder / f"{key}.fits")
         info = {"pixel_scale": imaging.pixel_scale, "band": imaging.band, "redshift_lens": redshifts[0], "redshift_source": redshifts[1]}
         (folder / "info.yaml").write_text(yaml.safe_dump(info), encoding="utf-8")
         (folder / "truth.json").write_text(json.dumps(dict(truth), indent=1), encoding="utf-8")
     except OSError as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{folder} cannot be written: {error}. Give a folder that can.") from error
     return folder
 

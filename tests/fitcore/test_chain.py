@@ -27,7 +27,7 @@ def pipeline(toy_model: Model, point: Any, prior_sampling: Any) -> Pipeline:
 
 def test_stage_by_stage_is_the_whole(pipeline: Pipeline, store: Store, tmp_path: Any) -> None:
     assert walk(pipeline, 0.3, store) == []
-    with pytest.raises(ResultNotFoundError, match="Stage 'second' needs 'first'.*Run that stage first"):
+    with pytest.raises(ResultNotFoundError, match=r"Stage 'second' needs 'first'.*Run that stage first"):
         run_stage(pipeline, "second", 0.3, store)
     first = run_stage(pipeline, "first", 0.3, store)
     assert [o.name for o in walk(pipeline, 0.3, store)] == ["first"]
@@ -57,7 +57,7 @@ def test_changed_data_and_seed_miss(pipeline: Pipeline, store: Store) -> None:
     assert walk(pipeline, 0.31, store) == []
     assert walk(pipeline, 0.3, store, seed=1) == []
     first = stored_results(pipeline, 0.3, store)["first"]
-    with pytest.raises(ConfigError, match="was given as 000000000000.*Did the data or the settings change"):
+    with pytest.raises(ConfigError, match=r"was given as 000000000000.*Did the data or the settings change"):
         run_stage(pipeline, "second", 0.3, store, digests={"first": "0" * 64})
     assert first.projected_model.priors["a"] != first.model.priors["a"]
 

@@ -19,7 +19,7 @@ from flows.server import free_port, wait_until_ready
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = Path(__file__).resolve().parent / "plugin"
-WAIT_SECONDS = 150.0
+WAIT_SECONDS = 300.0
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:

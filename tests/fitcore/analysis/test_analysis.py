@@ -177,9 +177,7 @@ def test_memory_use_is_printed_and_returned(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_latents_need_samples_that_know_their_model() -> None:
-    samples = Samples(
-        paths=MODEL.paths, parameters=THETA[None], log_likelihood=np.zeros(1), log_prior=np.zeros(1), log_weight=np.zeros(1)
-    )
+    samples = Samples(paths=MODEL.paths, parameters=THETA[None], log_likelihood=np.zeros(1), log_prior=np.zeros(1), log_weight=np.zeros(1))
     with pytest.raises(LinkError, match=r"samples that know their model: take result\.samples, or samples\.with_model\(model\)"):
         Line().compute_latent_samples(samples)
     assert Line().compute_latent_samples(samples.with_model(MODEL)) is None

@@ -54,6 +54,15 @@ def test_draws_follow_the_density(q: Mixture) -> None:
     assert weight.std() / np.sqrt(len(z)) < 0.05
 
 
+def test_the_prior_is_drawn_as_often_as_the_density_says() -> None:
+    """Far from all components only the prior is left: the mean of N(0, 1)/q tells its share to half a per cent."""
+    q = mixture()
+    z = q.draw(1_000_000, np.random.default_rng(4))
+    weight = np.exp(np.sum(norm.logpdf(z), axis=1) - q.log_prob(z))
+    assert weight.mean() == pytest.approx(1.0, abs=4 * weight.std() / 1000.0)
+    assert weight.std() / 1000.0 < 0.007
+
+
 def test_the_prior_bounds_every_weight() -> None:
     z = 3.0 * np.random.default_rng(1).standard_normal((1000, 3))
     assert np.max(np.sum(norm.logpdf(z), axis=1) - mixture().log_prob(z)) <= -np.log(0.03) + 1e-12

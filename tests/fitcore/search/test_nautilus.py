@@ -215,5 +215,6 @@ def test_identity_holds_every_setting() -> None:
         "n_shell": 200,
         "f_live": 0.01,
         "finish": "importance",
+        "scout_starts": 16,
         "n_like_max": 300_000,
     }

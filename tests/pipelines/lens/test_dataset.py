@@ -94,7 +94,7 @@ def test_under_the_mask_anything_goes() -> None:
     [
         (
             changed("data", (2, 3), np.nan),
-            r"test: 1 used pixels that are not finite, the first at row 2, column 3 \(from 0\): nan",
+            r"1 used pixels that are not finite, the first at row 2, column 3 \(from 0\): nan",
         ),
         (changed("data", (8, 0), -np.inf), "not finite, the first at row 8, column 0 .*: -inf. Mask them by a mask"),
         (

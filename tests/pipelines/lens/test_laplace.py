@@ -54,6 +54,15 @@ def test_covariance_is_the_inverse_of_the_curvature() -> None:
     assert covariance_of(minimum()) == pytest.approx(COVARIANCE, rel=1e-4)
 
 
+def test_covariance_does_not_depend_on_units() -> None:
+    """One parameter known a million times better than the other: neither error is cut."""
+    covariance = np.array([[4.0, 1e-6], [1e-6, 4e-12]])
+    curvature = np.linalg.inv(covariance)
+    found = covariance_of(Minimum(p=PEAK, objective=0.0, chi2=0.0, curvature=curvature, parameters=np.arange(2), n_evaluations=1))
+    assert found[0, 0] == pytest.approx(4.0, rel=1e-6)
+    assert found[0, 1] == pytest.approx(1e-6, rel=1e-6)
+
+
 def test_covariance_of_a_flat_direction_stays_positive() -> None:
     flat = Minimum(p=PEAK, objective=0.0, chi2=0.0, curvature=np.diag([4.0, -1e-3]), parameters=np.arange(2), n_evaluations=1)
     assert np.linalg.eigvalsh(covariance_of(flat)).min() > 0

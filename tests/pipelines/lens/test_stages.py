@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_the_first_model_is_the_one_that_the_basin_search_knows() -> None:
 def test_later_stages_say_what_they_take_and_why() -> None:
     stages = list(lens_pipeline())
     assert stages[0].links == ()
-    for before, stage in zip(stages, stages[1:], strict=False):
+    for before, stage in itertools.pairwise(stages):
         assert "proposal" in {link.kind for link in stage.links}
         assert "fixed" in {link.kind for link in stage.links}
         for link in stage.links:
