@@ -11,7 +11,7 @@ run: install  ## simulate a lens, fit it with the chain of searches, print the r
 	$(BIN)/fitcore run example/lens --store example/results
 
 test: check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 check: install
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ bench: install  ## timings and accuracies, kept in benchmarks/*.json
 	$(BIN)/python -m benchmarks.lens_likelihood
 	$(BIN)/python -m benchmarks.basins
 
-soak: install  ## long fault campaigns, off by default
+soak: install  ## the slow tests: kills at random instants, coverage of claimed errors, more real lenses
 	$(BIN)/pytest -m slow tests
 
 clean:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import uvicorn
 
-from flows.processes import die_with_parent
+from flows.processes import die_with_parent, hold_terminations
 
 
 def main() -> None:
     """Serve Prefect's API on 127.0.0.1 until told to end."""
     port, parent = int(sys.argv[1]), int(sys.argv[2])
-    die_with_parent(parent)
+    die_with_parent(parent, signal.SIGKILL)
+    hold_terminations()  # the command line ends it, by SIGINT, when the flow has ended
     uvicorn.run("prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="warning")
 
 

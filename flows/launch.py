@@ -139,7 +139,10 @@ def run_datasets(
         with display:
             interrupts, ended = supervise(job, settings, display.hear, display.say)
         for plan in waiting:
-            rows[str(plan.path)] = _row(plan, entry, store, ended.get(plan.dataset.name), interrupted=interrupts > 0)
+            how = ended.get(plan.dataset.name)
+            # whatever ended the flow, a chain that is whole in the store is done
+            whole = stored_row(plan, entry, pipeline, store, seed) if how is None or how["status"] != "done" else None
+            rows[str(plan.path)] = whole or _row(plan, entry, store, how, interrupted=interrupts > 0)
     ordered = [rows[str(path)] for path in paths]
     return _exit_code(ordered, interrupts), ordered
 
@@ -162,7 +165,8 @@ def _job(
 def _row(plan: Plan, entry: Entry, store: Store, ended: Mapping[str, Any] | None, *, interrupted: bool) -> dict[str, Any]:
     if ended is not None and ended["status"] == "done":
         return row_of(store.run(plan.dataset.name, entry.name))
-    if interrupted and (ended is None or ended["kind"] in ("SearchInterruptedError", "WorkerDied")):
+    is_saved = ended is not None and ended["kind"] == "SearchInterruptedError"
+    if is_saved or (interrupted and (ended is None or ended["kind"] == "WorkerDied")):
         return unfinished_row(plan.dataset.name, entry.name, "interrupted", "interrupted with its work saved; the same command goes on")
     error = "the flow process ended before it came to this dataset" if ended is None else str(ended["error"])
     return unfinished_row(plan.dataset.name, entry.name, "failed", error)

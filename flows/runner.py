@@ -12,7 +12,7 @@ import threading
 from typing import Any
 
 from flows.chain import chain
-from flows.processes import die_with_parent
+from flows.processes import die_with_parent, hold_terminations
 from flows.protocol import RemoteError, line, message
 from flows.server import ServerError, wait_until_ready
 from flows.settings import read
@@ -45,7 +45,8 @@ def run_one(request: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> int:
     """Run what the parent asks for."""
-    die_with_parent(int(sys.argv[1]))
+    die_with_parent(int(sys.argv[1]), signal.SIGKILL)
+    hold_terminations()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command line decides what Ctrl-C means
     job = message(sys.stdin.readline())
     WORKERS.listener = send

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +26,7 @@ from flows.settings import Settings, child_environment
 SLOTS = 64
 END_SECONDS = 20.0
 NAMED_SECONDS = 15.0
+LOG_TAIL = 2000
 
 
 class ServerError(RuntimeError):
@@ -63,9 +66,44 @@ def claim_home(settings: Settings) -> tuple[Path, IO[str]]:
     )
 
 
+class Watched:
+    """A server process, and a thread that tells when it ends though nobody asked it to."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], on_end: Callable[[str], None]) -> None:
+        self.process = process
+        self._log = log
+        self._on_end = on_end
+        self._is_asked = False
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        code = self.process.wait()
+        if not self._is_asked:
+            size = os.fstat(self._log.fileno()).st_size
+            tail = os.pread(self._log.fileno(), LOG_TAIL, max(0, size - LOG_TAIL)).decode(errors="replace").strip()
+            self._on_end(
+                f"The Prefect server started for this run ended with code {code}. What is saved stays: the same command goes on. "
+                f"Its last words: {tail or 'none'}"
+            )
+
+    def end(self) -> None:
+        """Ask it to end; kill it when it does not."""
+        self._is_asked = True
+        self.process.send_signal(signal.SIGINT)
+        self._thread.join(END_SECONDS)
+        if self._thread.is_alive():
+            self.process.kill()
+            self._thread.join()
+
+
 @contextlib.contextmanager
-def available(settings: Settings) -> Iterator[tuple[str, Path | None]]:
+def available(settings: Settings, on_end: Callable[[str], None]) -> Iterator[tuple[str, Path | None]]:
     """The URL of a Prefect API and the PREFECT_HOME to use; a server is started (not yet ready) where none is named, and ended after.
+
+    Parameters
+    ----------
+    on_end : called, from another thread, with the reason when the server ends before its time.
 
     Raises
     ------
@@ -88,15 +126,11 @@ def available(settings: Settings) -> Iterator[tuple[str, Path | None]]:
             stderr=log,
             start_new_session=True,  # Ctrl-C in the terminal must not reach it before the flow has ended
         )
+        watched = Watched(process, log, on_end)
         try:
             yield url, home
         finally:
-            process.terminate()
-            try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            watched.end()
 
 
 def wait_until_ready(url: str, seconds: float) -> float:

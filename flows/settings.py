@@ -75,7 +75,9 @@ def child_environment(settings: Settings, *, prefect_api_url: str | None = None,
     """The environment of a child process.
 
     One thread in each XLA and BLAS call makes a run bit for bit repeatable; the cores are used by evaluating points side by side. Compiled
-    code is kept on disk, so that the second process starts at once. What the user has set stays.
+    code is kept on disk, so that the second process starts at once. What the user has set stays, but for a server of our own: of the user's
+    Prefect settings it and its clients take those of logging alone (a database, key or profile is meant for another server), and no proxy
+    stands before it.
     """
     defaults = {
         "XLA_FLAGS": SINGLE_THREADED_XLA,
@@ -92,9 +94,12 @@ def child_environment(settings: Settings, *, prefect_api_url: str | None = None,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "DO_NOT_TRACK": "1",
     }
+    inherited: Mapping[str, str] = os.environ
     forced = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
     if prefect_api_url is not None:
         forced["PREFECT_API_URL"] = prefect_api_url
     if prefect_home is not None:
-        forced["PREFECT_HOME"] = str(prefect_home)
-    return {**defaults, **os.environ, **forced}
+        inherited = {k: v for k, v in os.environ.items() if k.startswith("PREFECT_LOGGING_") or not k.startswith("PREFECT_")}
+        direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1")))
+        forced |= {"PREFECT_HOME": str(prefect_home), "NO_PROXY": direct, "no_proxy": direct}
+    return {**defaults, **inherited, **forced}

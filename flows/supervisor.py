@@ -30,6 +30,7 @@ class Interrupts:
         self.worker: int | None = None
         self.runner: subprocess.Popen[str] | None = None
         self.has_begun = False
+        self.has_server = True
 
     def __call__(self, number: int, frame: Any) -> None:
         """Handle one signal."""
@@ -46,7 +47,7 @@ class Interrupts:
         """Ask the worker to save and stop; before the first flow there is nothing to save, and the flow process is ended."""
         self._signal(self.worker, signal.SIGTERM)
         if self.runner is not None and not self.has_begun:
-            self.runner.terminate()
+            self.runner.kill()
 
     @staticmethod
     def _signal(pid: int | None, number: int) -> None:
@@ -57,8 +58,8 @@ class Interrupts:
 
 @contextlib.contextmanager
 def handling(interrupts: Interrupts) -> Iterator[None]:
-    """Send SIGINT, SIGTERM and SIGHUP to ``interrupts`` for a while."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Send SIGINT, SIGTERM and SIGHUP to ``interrupts`` for a while; one that is ignored, as under nohup, stays ignored."""
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupts) for number in numbers}
     try:
         yield
@@ -78,7 +79,16 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
     """
     ended: dict[str, Event] = {}
     interrupts = Interrupts(tell)
-    with handling(interrupts), available(settings) as (url, home), tempfile.TemporaryFile(mode="w+", encoding="utf-8") as errors:
+
+    def without_server(reason: str) -> None:
+        hear({"event": "fatal", "kind": "ServerError", "error": reason})
+        interrupts.has_server = False
+        interrupts.pass_on()
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(handling(interrupts))
+        url, home = stack.enter_context(available(settings, without_server))
+        errors = stack.enter_context(tempfile.TemporaryFile(mode="w+", encoding="utf-8"))
         runner = subprocess.Popen(
             [sys.executable, "-m", "flows.runner", str(os.getpid())],
             env=child_environment(settings, prefect_api_url=url, prefect_home=home),
@@ -89,7 +99,7 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
             encoding="utf-8",
         )
         interrupts.runner = runner
-        if interrupts.count:
+        if interrupts.count or not interrupts.has_server:
             interrupts.pass_on()
         assert runner.stdin is not None
         assert runner.stdout is not None
@@ -100,15 +110,17 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
             event = message(text)
             if event.get("event") == "worker":
                 interrupts.worker = event["pid"]
-                if interrupts.count:
+                if interrupts.count or not interrupts.has_server:
                     interrupts.pass_on()
             if event.get("event") == "dataset":
                 interrupts.has_begun = True
             if event.get("event") == "ended":
+                if event["status"] == "failed" and not interrupts.has_server:
+                    event = {**event, "status": "interrupted", "kind": "SearchInterruptedError"}
                 ended[event["name"]] = event
             hear(event)
         code = runner.wait()
-        if code != 0 and not interrupts.count:
+        if code != 0 and not interrupts.count and interrupts.has_server:
             errors.seek(0)
             tail = errors.read()[-2000:].strip()
             hear({"event": "fatal", "kind": "RunnerDied", "error": f"the flow process ended with code {code}. {tail}"})

@@ -20,7 +20,7 @@ from fitcore import FitcoreError, Result, SearchInterruptedError, StageOutcome, 
 from fitcore.chain import outcome_of
 from fitcore.search.base import ProgressEvent
 from flows import catalogue
-from flows.processes import die_with_parent
+from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
 from flows.records import command_of, links_of, record
 
@@ -128,6 +128,8 @@ def main() -> None:
     worker = Worker(output, threads=int(sys.argv[2]))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())
+    let_terminations()
+    threading.Thread(target=end_after, args=(int(sys.argv[1]),), daemon=True).start()
 
     def show(text: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         worker.send(event="warning", kind=category.__name__, text=str(text))

@@ -8,6 +8,7 @@ from typing import Any
 
 from fitcore import backend as _backend  # isort: skip
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -63,8 +64,9 @@ class LensAnalysis(Analysis):
 
     @cached_property
     def frame(self) -> Frame:
-        """The window that is compared with the model."""
-        return full_frame(self.dataset, self.preparation)
+        """The window that is compared with the model; its arrays are values even where it is first asked for inside a traced function."""
+        with jax.ensure_compile_time_eval():
+            return full_frame(self.dataset, self.preparation)
 
     def modify_model(self, model: Model) -> Model:
         """Normal priors on centers, moved by the lens's position, where ``recenter``."""

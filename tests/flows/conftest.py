@@ -135,7 +135,7 @@ def server(fitcore: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         wait_until_ready(f"http://127.0.0.1:{port}/api", WAIT_SECONDS)
         yield f"http://127.0.0.1:{port}/api"
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)
         process.wait(30)
 
 

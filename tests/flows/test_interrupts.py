@@ -145,6 +145,43 @@ def test_one_signal_saves_and_the_same_command_finishes(
     assert repeated_calls(store, digests)[-1] == 0
 
 
+def test_a_signal_to_every_process_saves_too(fitcore: Any, finished: Any, slow_line: Path, tmp_path: Path) -> None:
+    """As a service manager sends it; and SIGHUP before it means nothing under nohup."""
+    store, digests = tmp_path / "store", digests_of(finished)
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = fitcore.start(*words_for(slow_line, store), mark=str(store))
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+    fitcore.wait_for(lambda: process.poll() is not None or calls_so_far(store, digests) > 100, "100 calls")
+    process.send_signal(signal.SIGHUP)
+    fitcore.wait_for(lambda: process.poll() is not None or calls_so_far(store, digests) > 200, "200 calls")
+    pids = fitcore.processes_of(str(store))
+    assert len(pids) >= 4
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert json.loads(output)["status"] == "interrupted"
+    nobody_left(fitcore, str(store))
+
+
+def test_a_server_that_dies_costs_no_work(fitcore: Any, finished: Any, slow_line: Path, tmp_path: Path) -> None:
+    store, digests = tmp_path / "store", digests_of(finished)
+    process = fitcore.start(*words_for(slow_line, store), mark=str(store))
+    fitcore.wait_for(lambda: process.poll() is not None or calls_so_far(store, digests) > 200, "200 calls")
+    (embedded,) = [pid for pid, command in fitcore.processes_of(str(store)).items() if "flows.embedded" in command]
+    os.kill(embedded, signal.SIGKILL)
+    output, errors = process.communicate(timeout=90)
+    assert process.returncode == 75, errors
+    assert json.loads(output)["status"] == "interrupted"
+    assert "The Prefect server started for this run ended with code -9" in errors
+    nobody_left(fitcore, str(store))
+    assert fitcore(*words_for(slow_line, store)).returncode == 0
+    assert result_bytes(store, digests) == result_bytes(finished[1], digests)
+    assert max(repeated_calls(store, digests)) == 0
+
+
 def test_a_signal_before_the_first_search(fitcore: Any, slow_line: Path, tmp_path: Path) -> None:
     process = fitcore.start(*words_for(slow_line, tmp_path / "store"), mark=str(tmp_path))
     fitcore.wait_for(lambda: len(fitcore.processes_of(str(tmp_path))) >= 3, "the flow process and the server")

@@ -83,7 +83,28 @@ def test_a_named_server_starts_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     asked: list[tuple[str, float]] = []
     monkeypatch.setattr(server, "wait_until_ready", lambda *words: asked.append(words))
     named = Settings(store=Path("s"), cache=tmp_path / "c", threads=1, prefect_api_url="http://h/api", server_seconds=120.0, no_color=True)
-    with server.available(named) as (url, home):
+    with server.available(named, pytest.fail) as (url, home):
         assert (url, home) == ("http://h/api", None)
     assert asked == [("http://h/api", 15.0)]
     assert not (tmp_path / "c").exists()
+
+
+def test_a_server_that_ends_says_why_at_once(tmp_path: Path) -> None:
+    reasons: list[str] = []
+    own = Settings(store=Path("s"), cache=tmp_path, threads=1, prefect_api_url=None, server_seconds=120.0, no_color=True)
+    (tmp_path / "prefect" / "0" / "prefect.db").mkdir(parents=True)  # no database
+    with server.available(own, reasons.append) as (url, home):
+        start = time.monotonic()
+        while not reasons and time.monotonic() - start < 60:
+            time.sleep(0.05)
+    assert url.startswith("http://127.0.0.1:")
+    assert home == tmp_path / "prefect" / "0"
+    assert len(reasons) == 1
+    assert "ended with code" in reasons[0]
+    assert "unable to open database file" in reasons[0]
+
+
+def test_a_server_asked_to_end_says_nothing(tmp_path: Path) -> None:
+    own = Settings(store=Path("s"), cache=tmp_path, threads=1, prefect_api_url=None, server_seconds=120.0, no_color=True)
+    with server.available(own, pytest.fail) as (url, _):
+        server.wait_until_ready(url, 120.0)

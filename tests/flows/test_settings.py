@@ -73,6 +73,21 @@ def test_children_keep_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "PREFECT_API_URL" not in child
 
 
+def test_our_own_server_takes_no_settings_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://elsewhere/prefect")
+    monkeypatch.setenv("PREFECT_API_KEY", "key")
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
+    monkeypatch.setenv("no_proxy", "example.org")
+    own = child_environment(read(), prefect_api_url="http://127.0.0.1:1/api", prefect_home=Path("/h"))
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in own
+    assert "PREFECT_API_KEY" not in own
+    assert own["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+    assert own["NO_PROXY"] == own["no_proxy"] == "example.org,127.0.0.1"
+    named = child_environment(read(), prefect_api_url="http://elsewhere/api")
+    assert named["PREFECT_API_KEY"] == "key"
+    assert named["no_proxy"] == "example.org"
+
+
 def test_children_never_start_a_server_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
     child = child_environment(read(), prefect_api_url="http://127.0.0.1:1/api", prefect_home=Path("/h"))

@@ -62,4 +62,5 @@ def test_batches_of_masses_choose_each_their_own() -> None:
     batch = jax.tree_util.tree_map(lambda *values: jnp.array(values), *(power_law(size) for size in sizes))
     together = jax.jit(jax.vmap(deflection, (0, None, None)))(batch, X, Y)
     for i, size in enumerate(sizes):
-        assert np.array([part[i] for part in together]) == pytest.approx(np.array(power_law(size).deflection(X, Y)), rel=1e-7, abs=1e-9)
+        expected = np.array(power_law(size).deflection(X, Y))
+        assert np.array([part[i] for part in together]) == pytest.approx(expected, abs=1e-8)  # ten times where the series is cut
