@@ -33,11 +33,15 @@ class Worker:
     def __init__(self, output: TextIO, threads: int) -> None:
         self.output = output
         self.threads = threads
-        self.stop = threading.Event()
-        self._lock = threading.Lock()
+        self.is_stopping = False  # no Event: a second signal within its set() would wait for the first for ever
+        self._lock = threading.RLock()  # a warning may come up while an event is being written
         self._datasets: dict[tuple[str, str], Any] = {}
         self._last = 0.0
         self._phase = ""
+
+    def ask_to_stop(self, number: int, frame: Any) -> None:
+        """Handle a signal: the search saves at its next batch."""
+        self.is_stopping = True
 
     def send(self, **event: Any) -> None:
         """Write one event."""
@@ -63,7 +67,7 @@ class Worker:
         operation = request["operation"]
         if operation == "ready":
             return os.getpid()
-        if self.stop.is_set():
+        if self.is_stopping:
             raise SearchInterruptedError(f"asked to stop before {operation!r}; what came before it is saved, and the same command goes on")
         entry = catalogue.find(request["pipeline"])
         dataset = self._dataset(entry, request)
@@ -80,7 +84,7 @@ class Worker:
                 seed=seed,
                 digests=request["digests"],
                 progress=lambda event: self._progress(request, event),
-                stop=self.stop.is_set,
+                stop=lambda: self.is_stopping,
                 n_threads=self.threads,
             )
             return outcome.to_dict()
@@ -127,7 +131,7 @@ def main() -> None:
     output, sys.stdout = sys.stdout, sys.stderr  # what a user's code prints must not look like an answer
     worker = Worker(output, threads=int(sys.argv[2]))
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop.set())
+        signal.signal(number, worker.ask_to_stop)
     let_terminations()
     threading.Thread(target=end_after, args=(int(sys.argv[1]),), daemon=True).start()
 
