@@ -125,13 +125,14 @@ def _write_csv(rows: list[dict[str, Any]]) -> None:
 @app.command(epilog="Example: fitcore show J0252+0039 --store results --stage power_law")
 @guarded
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a dataset.")],
+    name: Annotated[str, typer.Argument(help="Name of a dataset, or its folder where that has the same name.")],
     store: StoreOption = None,
     stage: Annotated[str | None, typer.Option("--stage", help="One stage, with its model and search diagnostics.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
 ) -> None:
     """One chain in full, or one of its stages."""
     kept = existing(store)
+    name = Path(name).name
     item = kept.run(name)
     row = row_of(item)
     if stage is not None:

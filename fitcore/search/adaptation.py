@@ -188,7 +188,7 @@ def adapt(
         if history[-1][0] > best[0]:
             best = (*history[-1], mixture)
         saving = n_eff * (1.0 / max(best[0], 1e-9) - 1.0 / reachable)
-        is_converged = _is_enough(history, is_worth_more=saving > growth * per_round)
+        is_converged = _is_enough(history, n_full=n_full, is_worth_more=saving > growth * per_round)
         if is_converged:
             break
         mixture, beta = _updated(mixture, rounds, rng)
@@ -214,14 +214,15 @@ def adapt(
     )
 
 
-def _is_enough(history: list[tuple[float, float]], *, is_worth_more: bool) -> bool:
+def _is_enough(history: list[tuple[float, float]], *, n_full: int, is_worth_more: bool) -> bool:
+    """Whether another round is not worth its calls: the mixture is good, or as good as it gets. A mixture still on its way is neither."""
     efficiency, k = history[-1]
     best = max(e for e, _ in history)
     if efficiency >= EFFICIENCY_ENOUGH and efficiency == best and k < K_ENOUGH and not is_worth_more:
         return True
     if best > EFFICIENCY_ENOUGH and len(history) >= 3:
         return best < 1.1 * max(e for e, _ in history[:-2])  # two rounds brought nothing more
-    return len(history) >= 6 and best > EFFICIENCY_LEAST and max(e for e, _ in history[-3:]) < 1.1 * max(e for e, _ in history[:-3])
+    return len(history) >= 6 and n_full >= 3 and best > EFFICIENCY_LEAST and max(e for e, _ in history[-3:]) < 1.1 * max(e for e, _ in history[:-3])
 
 
 def _movement(start: Mixture, z: Array, log_weight: Array) -> tuple[float, float, float]:

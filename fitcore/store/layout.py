@@ -37,7 +37,7 @@ def checked_name(name: str, what: str = "name") -> str:
     if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
         raise ConfigError(
             f"{what} {name!r} cannot be used as a file name: it must start with a letter or digit and hold only letters, digits, '.', "
-            f"'_' and '-', 64 at most. Choose another {what}"
+            f"'_', '+' and '-', 64 at most. Choose another {what}"
         )
     return name
 

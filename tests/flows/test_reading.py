@@ -61,6 +61,7 @@ def test_show(told: Any, finished: Any) -> None:
     for words in ("parameters", "latents", "  a ", "  at_ten ", "accept"):
         assert words in text
     assert json.loads(told("show", "line", "--store", store, "--json")) == run
+    assert json.loads(told("show", "some/where/line", "--store", store, "--json")) == run
     stage = json.loads(told("show", "line", "--store", store, "--stage", "second"))
     assert stage["digest"] == run["stages"][1]["digest"]
     assert stage["n_calls"] == run["stages"][1]["n_calls"]
