@@ -34,6 +34,7 @@ bench: install  ## timings and accuracies, kept in benchmarks/*.json
 	$(BIN)/python -m benchmarks.searches
 	$(BIN)/python -m benchmarks.lens_likelihood
 	$(BIN)/python -m benchmarks.basins
+	$(BIN)/python -m benchmarks.proposals
 
 soak: install  ## the slow tests: kills at random instants, coverage of claimed errors, more real lenses
 	$(BIN)/pytest -m slow tests

@@ -222,7 +222,9 @@ def _is_enough(history: list[tuple[float, float]], *, n_full: int, is_worth_more
         return True
     if best > EFFICIENCY_ENOUGH and len(history) >= 3:
         return best < 1.1 * max(e for e, _ in history[:-2])  # two rounds brought nothing more
-    return len(history) >= 6 and n_full >= 3 and best > EFFICIENCY_LEAST and max(e for e, _ in history[-3:]) < 1.1 * max(e for e, _ in history[:-3])
+    if len(history) < 6 or n_full < 3 or best <= EFFICIENCY_LEAST:
+        return False
+    return max(e for e, _ in history[-3:]) < 1.1 * max(e for e, _ in history[:-3])
 
 
 def _movement(start: Mixture, z: Array, log_weight: Array) -> tuple[float, float, float]:

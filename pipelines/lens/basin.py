@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.interpolate import RegularGridInterpolator
 
-from fitcore.errors import ModelError, SearchInterruptedError
+from fitcore.errors import ModelError
 from fitcore.search.base import Checkpoint, Problem, Progress, ProgressEvent, Search, SearchOutcome
 from fitcore.search.streams import stream
+from pipelines.lens.descents import Descents
 from pipelines.lens.frame import Frame
 from pipelines.lens.laplace import outcome_of
 from pipelines.lens.light_fit import LightFit, fit_light
@@ -88,28 +89,35 @@ class _Run:
     checkpoint: Checkpoint
     progress: Progress
     pool: ThreadPoolExecutor
-    n_calls: int = 0
+    n_light: int = 0
+    phase: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
     def outcome(self) -> SearchOutcome:
         analysis = self.problem.analysis
         self.center = analysis.preparation.center
         self.bases = Bases()
+        self.descents = Descents(self.checkpoint, self.pool, self._tell)
         self._say("lens light")
         binned = binned_frame(analysis.dataset, analysis.preparation)
         light = fit_light(binned, self.center, self.bases)
-        self.n_calls += light.n_evaluations
+        self.n_light = light.n_evaluations
         self.penalty = self._penalty(light)
         scanned = self._scan(binned, light)
         joint = self._joint(binned, light, scanned)
         return self._measure(full_frame(analysis.dataset, analysis.preparation), binned, light, joint)
 
+    @property
+    def n_calls(self) -> int:
+        return self.n_light + self.descents.n_evaluations
+
+    def _tell(self, n_evaluations: int) -> None:
+        self.progress(ProgressEvent(phase=self.phase, n_calls=self.n_light + n_evaluations))
+
     def _say(self, phase: str) -> None:
-        self.progress(ProgressEvent(phase=phase, n_calls=self.n_calls))
-        if self.checkpoint.stop_requested():
-            raise SearchInterruptedError(
-                "The basin search was asked to stop; it takes seconds, so it starts again. Run the same command again."
-            )
+        self.phase = phase
+        self._tell(self.descents.n_evaluations)
+        self.descents.check()
 
     def _penalty(self, light: LightFit) -> Penalty:
         s = self.settings
@@ -137,9 +145,7 @@ class _Run:
     def _descents(
         self, projection: VariableProjection, starts: Iterable[Array], n_steps: int, fixed: tuple[int, ...] = ()
     ) -> list[Minimum]:
-        minima = list(self.pool.map(lambda start: descend(projection, start, self.penalty, n_steps=n_steps, fixed=fixed), starts))
-        self.n_calls += sum(minimum.n_evaluations for minimum in minima)
-        return minima
+        return self.descents.run(lambda start: descend(projection, start, self.penalty, n_steps=n_steps, fixed=fixed), list(starts))
 
     def _scan(self, binned: Frame, light: LightFit) -> list[Minimum]:
         self._say("scan")

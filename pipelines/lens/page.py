@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fitcore import Result, StageOutcome
+from fitcore import Result, StageOutcome, __version__
 from pipelines.lens.assess import Assessment, assess, at_bound
 from pipelines.lens.caustics import critical_curves
 from pipelines.lens.dataset import Imaging
@@ -20,7 +20,6 @@ from pipelines.lens.verdict import verdict_of
 UNITS = {"center_x": "arcsec", "center_y": "arcsec", "einstein_radius": "arcsec", "einstein_radius_effective": "arcsec"}
 LATENT_UNITS = {**UNITS, "position_angle": "deg", "shear_angle": "deg", "source_offset": "Einstein radii"}
 SOURCE_PIXELS, SOURCE_HALF_WIDTH = 151, 0.6
-VERSION = "0.1.0"
 
 
 class LensPage:
@@ -55,7 +54,7 @@ class LensPage:
                 log_evidence_error=last.log_evidence_error,
             ),
             command=str(context.get("command", "")),
-            version=VERSION,
+            version=__version__,
             seed=int(context.get("seed", 0)),
             digests={outcome.name: outcome.digest for outcome in outcomes},
             planes=_planes(dataset, found, curves),

@@ -126,7 +126,7 @@ def test_finds_the_made_lens(made: tuple[Problem, SearchOutcome, list[str]], rin
     assert outcome.diagnostics["einstein_radius"] == pytest.approx(theta[0, 10], abs=1e-9)
     assert outcome.diagnostics["grade"] == "laplace"
     assert outcome.diagnostics["n_images"] >= 2
-    assert phases == ["lens light", "scan", "joint descents", "full resolution", "Laplace samples"]
+    assert list(dict.fromkeys(phases)) == ["lens light", "scan", "joint descents", "full resolution", "Laplace samples"]
     assert np.exp(outcome.log_weight).sum() == pytest.approx(1.0)
     assert np.isnan(outcome.log_evidence)
     assert outcome.n_calls > 200
