@@ -59,7 +59,7 @@ class Descents:
     def check(self) -> None:
         """Save where it is due; save and stop where that is asked for."""
         is_stopping = self.checkpoint.stop_requested()
-        if is_stopping or self.checkpoint.due():
+        if not self._earlier and (is_stopping or self.checkpoint.due()):  # what is kept is more while a part of it is still to come
             self.checkpoint.save_arrays(_packed(self._starts, self._minima), n_calls=self.n_evaluations)
         if is_stopping:
             raise SearchInterruptedError("The basin search was asked to stop; its descents are saved. The same command goes on from there.")

@@ -85,6 +85,18 @@ def test_a_stopped_run_goes_on_where_it_was(n: int) -> None:
     assert told_again == told
 
 
+@pytest.mark.parametrize("n", [3, 5])
+def test_a_second_stop_before_the_first_one_is_caught_up_loses_nothing(n: int) -> None:
+    checkpoint = Kept(n)
+    with pytest.raises(SearchInterruptedError):
+        whole_run(checkpoint)
+    kept = checkpoint.state
+    checkpoint.n_until_stop = 0
+    with ThreadPoolExecutor(1) as pool, pytest.raises(SearchInterruptedError):
+        Descents(checkpoint, pool, lambda n: None).check()
+    assert checkpoint.state is kept
+
+
 def test_other_starts_are_run_anew() -> None:
     checkpoint = Kept(100)
     whole_run(checkpoint)
