@@ -6,6 +6,8 @@ them biases the evidence by -0.05 to -1. What is specific to the library is in `
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +17,6 @@ import numpy as np
 from scipy.special import ndtri
 
 from fitcore.errors import SpecError
-from fitcore.search.adapter import check_version, evidence_error, fast_parts, new_sampler
 from fitcore.search.base import Array, Checkpoint, Problem, Progress, Search, SearchOutcome
 from fitcore.search.frozen import adapt_and_freeze
 from fitcore.search.journal import LARGEST_U, SMALLEST_U, Ledger, checked
@@ -27,6 +28,12 @@ from fitcore.search.streams import single_threaded, stream, sub_seed
 
 FALLBACK_N_SHELL = 300
 FINISH = "finish"
+
+
+@functools.cache
+def _adapter() -> Any:
+    """nautilus and what it brings, loaded when a cold search runs: a second that no stored result and no warm search should wait for."""
+    return importlib.import_module("fitcore.search.adapter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +101,9 @@ class Nautilus(Search):
 
 def cold_search(settings: Nautilus, problem: Problem, *, seed: int, ledger: Ledger) -> SearchOutcome:
     """The search within a ledger that another search may have used before."""
-    check_version()
+    _adapter().check_version()
     run = _Run(settings, problem, seed=seed, ledger=ledger)
-    with fast_parts():
+    with _adapter().fast_parts():
         run.explore()
         attempt: dict[str, Any] = {}
         if settings.finish == "importance":
@@ -118,7 +125,7 @@ class _Run:
         self.n_explore = 0
 
     def _new(self, state: Path | None = None) -> Any:
-        return new_sampler(
+        return _adapter().new_sampler(
             self._log_likelihood,
             n_dim=max(2, self.problem.n_dim),  # nautilus knows no single parameter; a second one that does nothing changes no evidence
             n_live=self.settings.n_live,
@@ -128,7 +135,7 @@ class _Run:
         )
 
     def _sampler(self) -> Any:
-        with fast_parts():
+        with _adapter().fast_parts():
             loaded = self.ledger.checkpoint.load_through(self._new)
             notes = self.ledger.states.get(FINISH, {}).get("notes", {})
             if loaded is not None and self.settings.finish == "importance" and loaded.discard_exploration and "start" not in notes:
@@ -231,7 +238,7 @@ class _Run:
             log_likelihood=log_likelihood,
             log_weight=log_weight,
             log_evidence=float(sampler.log_z),
-            log_evidence_error=evidence_error(sampler) * (2.0 if attempt else 1.0),
+            log_evidence_error=_adapter().evidence_error(sampler) * (2.0 if attempt else 1.0),
             n_calls=ledger.n_calls,
             diagnostics={
                 **attempt,

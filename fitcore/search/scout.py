@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from fitcore.search.base import Array
 from fitcore.search.gaussians import Components
@@ -191,7 +191,7 @@ def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_sta
     if not found:
         return Scouted(mixture=mixture, n_new=0)
     largest = max(mode.log_mass for mode in found)
-    limit = float(np.sqrt(chi2.ppf(0.9999, d)))
+    limit = float(np.sqrt(chdtri(d, 1e-4)))
     new = [m for m in found if m.log_mass > largest + LOG_MASS_IGNORED and np.min(_distances(mixture, m.z)) > limit]
     extended = mixture
     for mode in new:
