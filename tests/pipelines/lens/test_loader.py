@@ -1,9 +1,8 @@
-"""Reading dataset folders: every way in which one can be wrong gets its own words, and the real images load."""
+"""Reading dataset folders: every way in which one can be wrong gets its own words. The real images are in `test_loader_real`."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -206,88 +205,6 @@ def test_from_fits(single: Path) -> None:
         Imaging.from_fits(image=file, noise=single / "nothing.fits", psf=file, extensions={"image": "VIS"})
 
 
-@pytest.mark.parametrize(
-    ("info", "text"),
-    [
-        ("pixel_scael: 0.05", "the key 'pixel_scael' (line 1) is not known; known are ['name', 'pixel_scale'"),
-        ("band: x\npixel_scael: 0.05", "(line 2) is not known"),
-        ("pixel_scael: 0.05", "Did you mean 'pixel_scale'?"),
-        ("filename: 3\nname: [1]\npixel_scale: 0.05", "name (line 2) is [1]: Input should be a valid string"),
-        ("pixel_scale: small", "pixel_scale (line 1) is 'small': Input should be a valid number"),
-        ("pixel_scale: '0.05'", "pixel_scale (line 1) is '0.05': Input should be a valid number"),
-        ("pixel_scale: true", "pixel_scale (line 1) is True"),
-        ("pixel_scale: -1", "pixel_scale (line 1) is -1: Input should be greater than 0"),
-        ("pixel_scale: 100", "Input should be less than 60"),
-        ("pixel_scale: .nan", "pixel_scale (line 1) is nan"),
-        ("pixel_scale: 1\nmask_radius: .inf", "mask_radius (line 2) is inf: Input should be a finite number"),
-        ("pixel_scale: 1\nmask_centre: [1]", "mask_centre (line 2) is"),
-        ("pixel_scale: 1\nmask_centre: [.inf, 1]", "mask_centre (line 2) is inf"),
-        ("name: ../evil", "name (line 1) is '../evil': String should match pattern"),
-        ("pixel_scale: 0.05\npixel_scale: 0.06", "cannot be read: line 2: the key 'pixel_scale' is there twice; keep one."),
-        ("pixel_scale: &a 0.05\nredshift_lens: *a", "line 2: aliases are not allowed; write the value out."),
-        ("pixel_scale: !!python/object/apply:os.system [ls]", "could not determine a constructor for the tag"),
-        ("pixel_scale: [0.05", "cannot be read: while parsing a flow sequence"),
-        ("- 0.05", "holds list; it must hold keys and values. Known keys are ['name'"),
-        ("hello", "holds str; it must hold keys and values"),
-        ("? [1, 2]\n: 3", "cannot be read:"),
-        ("name: !!timestamp x", "cannot be read:"),
-        ("name: !!bool x", "cannot be read:"),
-        ("name: " + "[" * 5000, "cannot be read:"),
-        ("name: \x00", "cannot be read:"),
-        ("7: 3", "the key '7' (line 1) is not known"),
-        ("band: x\n---\nband: y", "cannot be read: expected a single document"),
-        ("\n".join(f"key_{i}: 1" for i in range(1000)), "And 995 more."),
-        ("k" * 1000 + ": 1", "the key 'kkkkkkkkkkkk...kkkkkkkkkkkkk' (line 1) is not known"),
-    ],
-)
-def test_what_can_be_wrong_with_the_info(folder: Path, info: str, text: str) -> None:
-    (folder / "info.yaml").write_text(info)
-    message = refused(folder)
-    assert text in message
-    assert message.startswith(str(folder / "info.yaml"))
-    assert len(message) < 3000
-
-
-@pytest.mark.parametrize(
-    ("info", "text"),
-    [
-        ('{"pixel_scale": 0.05, "pixel_scale": 0.06}', "cannot be read: the keys ['pixel_scale'] are there twice; keep one of each."),
-        ('{"pixel_scale": 0.05', "cannot be read: Expecting ',' delimiter"),
-        ("[1]", "holds list"),
-        ('{"pixel_scale": NaN}', "pixel_scale (line 1) is nan"),
-        ("[" * 90_000, "cannot be read: "),
-        ('{\n"redshift": 1}', "the key 'redshift' (line 2) is not known"),
-    ],
-)
-def test_what_can_be_wrong_with_json(folder: Path, info: str, text: str) -> None:
-    (folder / "info.yaml").unlink()
-    (folder / "info.json").write_text(info)
-    assert text in refused(folder)
-
-
-@pytest.mark.parametrize("name", ["info.yaml", "info.json"])
-def test_a_large_info_file_is_not_parsed(folder: Path, name: str) -> None:
-    (folder / "info.yaml").unlink()
-    (folder / name).write_text("#" * 100_001)
-    assert f"{name}: 100001 bytes; an info file has at most 100000. Keep the few facts it is for." in refused(folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("info.yaml", "\n".join(f"k{i}: 1" for i in range(9_000))),
-        ("info.yaml", "a: " + "[" * 20_000 + "1" + "]" * 20_000),
-        ("info.json", json.dumps({f"k{i}": 1 for i in range(6_000)})),
-    ],
-)
-def test_parsing_is_quick_whatever_stands_there(folder: Path, name: str, content: str) -> None:
-    (folder / "info.yaml").unlink()
-    (folder / name).write_text(content)
-    start = time.perf_counter()
-    refused(folder)
-    assert time.perf_counter() - start < 20.0
-
-
 def test_no_pixel_scale(folder: Path) -> None:
     (folder / "info.yaml").unlink()
     message = refused(folder)
@@ -423,47 +340,3 @@ def test_wcs_without_square_pixels_is_not_believed() -> None:
     header["CDELT1"] = header.get("CDELT1", 1.0) * 3.0
     assert loader.wcs_facts(header) == {}
     assert loader.wcs_facts(fits.Header()) == {}
-
-
-@pytest.mark.real_data
-def test_all_slacs_lenses_load(shared_dir: Path) -> None:
-    folders = sorted(path for path in (shared_dir / "data" / "slacs").iterdir() if path.is_dir())
-    assert len(folders) == 16
-    for path in folders:
-        image = Imaging.from_folder(path)
-        assert image.name == path.name
-        assert image.shape == (201, 201)
-        assert image.psf.shape == (15, 15)
-        assert image.psf.sum() == pytest.approx(1.0, rel=1e-12)
-        assert image.pixel_scale == 0.05
-        assert 0.05 < image.used.mean() <= 1.0
-        assert image.noise[image.used].max() < 1e3
-        assert image.redshift_lens is not None
-        assert image.redshift_source is not None
-        assert image.redshift_source > image.redshift_lens
-        assert abs(image.position_angle_of_y) < 1.0
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize("band", ["F277W", "F444W"])
-def test_cosmos_web_ring_loads(shared_dir: Path, band: str) -> None:
-    image = Imaging.from_folder(shared_dir / "data" / "cosmos_web_ring" / band)
-    assert image.pixel_scale == 0.06
-    assert image.redshift_source == 5.1043
-    assert 0 < int((~image.used).sum()) < image.used.size
-    assert np.all(np.isfinite(image.data))
-
-
-@pytest.mark.real_data
-def test_euclid_tile_loads_by_its_extensions(shared_dir: Path) -> None:
-    folder = shared_dir / "data" / "euclid_q1_102018665"
-    with pytest.raises(DataError, match=r"has the extensions .*VIS.* and no info file says which to take"):
-        Imaging.from_folder(folder)
-    path = next(folder.glob("1*.fits"))
-    with fits.open(path) as hdus:
-        names = [hdu.name for hdu in hdus]
-    vis = {"image": next(n for n in names if "VIS" in n and "BGSUB" in n), "noise": next(n for n in names if "VIS" in n and "RMS" in n)}
-    vis["psf"] = next(n for n in names if "VIS" in n and "PSF" in n)
-    image = Imaging.from_fits(image=path, noise=path, psf=path, extensions=vis)
-    assert image.pixel_scale == pytest.approx(0.1, rel=1e-3)
-    assert image.noise[image.used].max() < 1e3
