@@ -90,8 +90,10 @@ class Watched:
     def end(self) -> None:
         """Ask it to end; kill it when it does not."""
         self._is_asked = True
-        self.process.send_signal(signal.SIGINT)
-        self._thread.join(END_SECONDS)
+        end = time.monotonic() + END_SECONDS
+        while self._thread.is_alive() and time.monotonic() < end:
+            self.process.send_signal(signal.SIGINT)  # again: the first may come before it listens
+            self._thread.join(3.0)
         if self._thread.is_alive():
             self.process.kill()
             self._thread.join()

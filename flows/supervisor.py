@@ -58,8 +58,10 @@ class Interrupts:
 
 @contextlib.contextmanager
 def handling(interrupts: Interrupts) -> Iterator[None]:
-    """Send SIGINT, SIGTERM and SIGHUP to ``interrupts`` for a while; one that is ignored, as under nohup, stays ignored."""
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    """Send SIGINT, SIGTERM and SIGHUP to ``interrupts`` for a while; SIGHUP that is ignored, as under nohup, stays ignored."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, interrupts) for number in numbers}
     try:
         yield
