@@ -118,7 +118,8 @@ def test_kills_before_any_call(fitcore: Any, finished: Any, slow_line: Path, tmp
         nobody_left(fitcore, f"{tmp_path}-{number}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_saves_and_the_same_command_finishes(
     fitcore: Any, finished: Any, slow_line: Path, tmp_path: Path, server: str, number: int
 ) -> None:
