@@ -86,7 +86,7 @@ def test_probit_inverts_from_probit_for_any_prior(prior: Prior, z: float) -> Non
     largest = max([abs(x), *(abs(s) for s in prior.support if math.isfinite(s))])
     resolved = 4 * np.spacing(largest) * math.exp(min(log_slope, 300.0))  # what one ulp of x is worth in z
     assume(resolved < 1e-3)
-    assume(all(abs(x - s) > 4 * np.spacing(largest) for s in prior.support))  # rounded onto a bound, x says nothing of z
+    assume(x not in prior.support)  # rounded onto a bound, where the density is another, x says nothing of z
     assert float(prior.probit(x)) == pytest.approx(z, abs=1e-9 + resolved)
 
 
