@@ -11,7 +11,7 @@ run: install  ## simulate a lens, fit it with the chain of searches, print the r
 	$(BIN)/fitcore run example/lens --store example/results
 
 test: check
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 check: install
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ class Interrupts:
         self.worker: int | None = None
         self.runner: subprocess.Popen[str] | None = None
         self.has_begun = False
+        self.is_busy = False
         self.has_server = True
 
     def __call__(self, number: int, frame: Any) -> None:
@@ -47,6 +48,17 @@ class Interrupts:
         """Ask the worker to save and stop; before the first flow there is nothing to save, and the flow process is ended."""
         self._signal(self.worker, signal.SIGTERM)
         if self.runner is not None and not self.has_begun:
+            self.runner.kill()
+
+    def go_without_server(self) -> None:
+        """Save what the worker is at; nothing after it can be reported to Prefect, whose client would try for minutes."""
+        self.has_server = False
+        self.pass_on()
+        self.end_idle()
+
+    def end_idle(self) -> None:
+        """End a flow process that has lost its server, once the worker has answered."""
+        if not self.has_server and not self.is_busy and self.runner is not None:
             self.runner.kill()
 
     @staticmethod
@@ -84,8 +96,7 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
 
     def without_server(reason: str) -> None:
         hear({"event": "fatal", "kind": "ServerError", "error": reason})
-        interrupts.has_server = False
-        interrupts.pass_on()
+        interrupts.go_without_server()
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(handling(interrupts))
@@ -101,8 +112,9 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
             encoding="utf-8",
         )
         interrupts.runner = runner
-        if interrupts.count or not interrupts.has_server:
+        if interrupts.count:
             interrupts.pass_on()
+        interrupts.end_idle()
         assert runner.stdin is not None
         assert runner.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -116,6 +128,9 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
                     interrupts.pass_on()
             if event.get("event") == "dataset":
                 interrupts.has_begun = True
+            if event.get("event") in ("asked", "answered"):
+                interrupts.is_busy = event["event"] == "asked"
+                interrupts.end_idle()
             if event.get("event") == "ended":
                 if event["status"] == "failed" and not interrupts.has_server:
                     event = {**event, "status": "interrupted", "kind": "SearchInterruptedError"}
@@ -126,4 +141,7 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
             errors.seek(0)
             tail = errors.read()[-2000:].strip()
             hear({"event": "fatal", "kind": "RunnerDied", "error": f"the flow process ended with code {code}. {tail}"})
+        if not interrupts.has_server:
+            lost = {"event": "ended", "status": "interrupted", "kind": "SearchInterruptedError", "error": "its Prefect server ended"}
+            ended = {dataset["name"]: {**lost, "name": dataset["name"]} for dataset in job["datasets"]} | ended
     return interrupts.count, ended

@@ -46,6 +46,13 @@ class WorkerProcess:
         RemoteError
             with the class and text of what was raised in the worker; of kind ``WorkerDied`` when the process ended instead.
         """
+        self.listener({"event": "asked"})
+        try:
+            return self._answer(operation, request)
+        finally:
+            self.listener({"event": "answered"})
+
+    def _answer(self, operation: str, request: dict[str, Any]) -> Any:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
