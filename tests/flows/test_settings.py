@@ -62,6 +62,7 @@ def test_a_wrong_number_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, v
 
 
 def test_children_keep_what_the_user_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XLA_FLAGS", "--mine")
     monkeypatch.setenv("FITCORE_CACHE", "/data/cache")
     child = child_environment(read())
