@@ -7,6 +7,7 @@ from fitcore import backend as _backend  # isort: skip  (double precision before
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import CombinedAnalysis
+from fitcore.analysis.latent import LatentWarning
 from fitcore.analysis.visualizer import Visualizer
 from fitcore.chain import LatentOutcome, StageOutcome, run_latents, run_pipeline, run_stage, stored_results, walk
 from fitcore.errors import (
@@ -30,7 +31,7 @@ from fitcore.errors import (
     SpecError,
     StoreError,
 )
-from fitcore.fit import Request, fit, rerun_hooks
+from fitcore.fit import HookWarning, Request, fit, rerun_hooks
 from fitcore.identity import canonical, differences, digest
 from fitcore.model import (
     Leaf,
@@ -51,9 +52,12 @@ from fitcore.proposal import Proposal
 from fitcore.result import Result
 from fitcore.samples import Samples
 from fitcore.search.base import Problem, Search, SearchOutcome
+from fitcore.search.dynesty import Dynesty
 from fitcore.search.importance import Importance
 from fitcore.search.mixture import Mixture
+from fitcore.search.multistart import MultiStart
 from fitcore.search.nautilus import Nautilus
+from fitcore.search.nuts import NUTS
 from fitcore.stage import Link, Pipeline, Stage
 from fitcore.store import Store
 from fitcore.summary import SamplesSummary
@@ -61,16 +65,19 @@ from fitcore.summary import SamplesSummary
 __version__ = "0.1.0"
 del _backend
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - plainly sorted, as its test has it
     "Analysis",
     "CanonicalFormError",
     "CombinedAnalysis",
     "ConfigError",
     "CorruptResultError",
     "DataError",
+    "Dynesty",
     "FitcoreError",
+    "HookWarning",
     "Importance",
     "LatentOutcome",
+    "LatentWarning",
     "Leaf",
     "LeaseHeldError",
     "Less",
@@ -82,6 +89,8 @@ __all__ = [
     "Mixture",
     "Model",
     "ModelError",
+    "MultiStart",
+    "NUTS",
     "Nautilus",
     "NonFiniteLikelihoodError",
     "Normal",

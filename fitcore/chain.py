@@ -78,6 +78,7 @@ def request_of(pipeline: Pipeline, stage: Stage, dataset: Any, results: Mapping[
         seed=pipeline.stage_seed(seed, stage.name),
         proposal=stage.build_proposal(visible, model),
         name=f"{pipeline.name}.{stage.name}",
+        n_latents=stage.n_latents,
     )
 
 
@@ -157,7 +158,15 @@ def run_latents(
     digests: Mapping[str, str] | None = None,
     batch_size: int | None = None,
 ) -> LatentOutcome:
-    """Compute the latent variables of a stored stage's samples, once; they are stored beside the result."""
+    """Compute the latent variables of a stored stage's samples, once; they are stored beside the result.
+
+    Raises
+    ------
+    ResultNotFoundError
+        when the stage, or an earlier one, is not in the store.
+    LikelihoodError
+        when ``compute_latent_variables`` fails, naming the parameters; the stage's result is untouched.
+    """
     results = _upstream(pipeline, stage, dataset, store, seed=seed, digests=digests)
     request = request_of(pipeline, pipeline.stage(stage), dataset, results, seed)
     result = find(request, store)

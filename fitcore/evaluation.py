@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from fitcore.errors import LikelihoodError, NonFiniteLikelihoodError, PrecisionError
+from fitcore.errors import FitcoreError, LikelihoodError, NonFiniteLikelihoodError, PrecisionError
 
 if TYPE_CHECKING:
     from fitcore.analysis.analysis import Analysis
@@ -28,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 NAN_FRACTION_ALLOWED = 1e-3
 CALLS_BEFORE_NAN_COUNTS = 1000
+CALLS_BEFORE_GIVING_UP = 10_000
 
 del _backend
 
@@ -62,6 +63,7 @@ class BatchedLikelihood:
         self.model = model
         self.n_calls = 0
         self.n_nan = 0
+        self.has_finite = False
         self.nan_points: list[Array] = []
         self.n_threads = max(1, min(n_threads, n_batch)) if analysis.use_jax and analysis.batching == "map" else 1
         self.chunk = -(-n_batch // self.n_threads)
@@ -74,24 +76,46 @@ class BatchedLikelihood:
 
     def _scalar(self, theta: Any, arrays: Any = None) -> Any:
         value = self.analysis.with_traced_arrays(arrays).vector_likelihood(self.model)(theta)
-        if jnp.shape(value) != ():
-            raise LikelihoodError(
-                f"log_likelihood_function of {type(self.analysis).__name__} returned an array of shape {jnp.shape(value)}; it must return "
-                "one number: sum over the data."
-            )
-        return value
+        return one_number(value, type(self.analysis).__name__)
+
+    def _batched(self) -> Any:
+        """The compiled function of parameter vectors, shape (chunk, n_dim), and `traced_arrays` that the search runs."""
+        batch = map_batch if self.analysis.batching == "map" else vmap_batch
+        return compiled(lambda thetas, arrays: batch(lambda theta: self._scalar(theta, arrays), thetas))
 
     def _jax_function(self) -> Callable[[Array], Array]:
+        function = self._batched()
+
+        def call(thetas: Array) -> Array:
+            try:
+                return function(thetas, self._arrays)
+            except FitcoreError:
+                raise
+            except Exception as error:
+                raise LikelihoodError(
+                    f"log_likelihood_function of {type(self.analysis).__name__} raised {type(error).__name__}: {error}\n"
+                    f"while JAX traced it or ran a batch of {len(thetas)} points, the first at {named(self.model.paths, thetas[0])}\n"
+                    "Finished work is kept: mend the function and run the same command again."
+                ) from error
+
+        return call
+
+    def compiled_for(self, n: int) -> Any:
+        """The executables for a batch of ``n`` points, without running them: of the values, and of the values with their gradients."""
+        rows = jax.ShapeDtypeStruct((n, self.model.n_dim), np.float64)
         batch = map_batch if self.analysis.batching == "map" else vmap_batch
-        function = compiled(lambda thetas, arrays: batch(lambda theta: self._scalar(theta, arrays), thetas))
-        return lambda thetas: function(thetas, self._arrays)
+        slope = jax.value_and_grad(self.at_probit)
+        gradient = compiled(lambda points, arrays: batch(lambda point: slope(point, arrays), points))
+        return tuple(function.lower(rows, self._arrays).compile() for function in (self._batched(), gradient))  # type: ignore[attr-defined]
 
     def _numpy_function(self, thetas: Array) -> Array:
         values = np.empty(len(thetas))
+        name = type(self.analysis).__name__
+        function = self.analysis.with_traced_arrays(self._arrays).vector_likelihood(self.model)
         for i, theta in enumerate(thetas):
             try:
-                value = self._scalar(theta, self._arrays)
-            except LikelihoodError:
+                value = one_number(function(theta), name)
+            except FitcoreError:
                 raise
             except Exception as error:
                 raise LikelihoodError(
@@ -113,10 +137,7 @@ class BatchedLikelihood:
             parts = self._pool.map(lambda part: np.asarray(self._function(part)), np.split(padded, self.n_threads))
             values = np.concatenate(list(parts))
         if values.dtype != np.float64:
-            raise PrecisionError(
-                f"log_likelihood_function of {type(self.analysis).__name__} returned {values.dtype}; float64 is required. "
-                "Import fitcore before anything that makes a JAX array, and do not convert to float32 in the function."
-            )
+            raise _single_precision(f"log_likelihood_function of {type(self.analysis).__name__} returned", values.dtype)
         return values[:n]
 
     def __call__(self, u: Array) -> Array:
@@ -125,7 +146,8 @@ class BatchedLikelihood:
         Raises
         ------
         NonFiniteLikelihoodError
-            for +inf, for a first batch that is all NaN, or when more than 0.1 % of at least 1,000 calls were NaN.
+            for +inf, for a first batch that is all NaN, when more than 0.1 % of at least 1,000 calls were NaN, or when 10,000 calls gave
+            no finite value.
         PrecisionError
             when the function is not in double precision.
         LikelihoodError
@@ -151,6 +173,13 @@ class BatchedLikelihood:
                 "look for a division by zero or a noise of zero."
             )
         bad = np.flatnonzero(np.isnan(values))
+        self.has_finite = self.has_finite or bool(np.isfinite(values).any())
+        if not self.has_finite and self.n_calls >= CALLS_BEFORE_GIVING_UP:
+            raise NonFiniteLikelihoodError(
+                f"log_likelihood_function of {name} gave no finite value in {self.n_calls} calls, for example at "
+                f"{named(paths, thetas[0])}. -inf means impossible, and everything seems to be: narrow the priors to where the model is "
+                "possible" + (", or loosen the model's constraints." if self.model.constraints else ".")
+            )
         if not bad.size:
             return values
         first_batch = self.n_nan == 0 and self.n_calls == len(values)
@@ -195,10 +224,16 @@ class BatchedLikelihood:
         if self.n_nan > NAN_FRACTION_ALLOWED * self.n_calls:
             raise NonFiniteLikelihoodError(self._nan_message(theta[0]))
 
+    def at_probit(self, z: Any, arrays: Any = None) -> Any:
+        """The log-likelihood at one point of probit space, shape (n_dim,), traceable by JAX; -inf where a constraint excludes it."""
+        theta = self.model.from_probit(z)
+        value = self._scalar(theta, self._arrays if arrays is None else arrays)
+        return jnp.where(self.model.is_allowed(theta), value, -jnp.inf) if self.model.constraints else value
+
     def value_and_gradient(self, z: Array) -> tuple[Array, Array]:
         """Log-likelihoods and their gradients with respect to ``z`` of shape (n, n_dim) in probit space, point by point."""
         if self._gradient is None:
-            self._gradient = compiled(jax.value_and_grad(lambda point, arrays: self._scalar(self.model.from_probit(point), arrays)))
+            self._gradient = compiled(jax.value_and_grad(self.at_probit))
         pairs = [self._gradient(point, self._arrays) for point in np.asarray(z, dtype=np.float64)]
         self.n_calls += len(pairs)
         return np.array([float(p[0]) for p in pairs]), np.array([np.asarray(p[1]) for p in pairs])
@@ -209,24 +244,41 @@ class BatchedLikelihood:
             self._pool.shutdown()
 
 
-def memory_report(analysis: Analysis, model: Model, batch_size: int) -> str:
-    """Compiled memory of the batched likelihood and of its gradient, and the largest batch that fits the device, as text."""
-    name = type(analysis).__name__
-    if not analysis.use_jax:
-        return f"{name} has use_jax=False: nothing is compiled, so no device memory is used."
-    function = analysis.vector_likelihood(model)
-    rows = np.asarray(model.prior_transform(np.full((batch_size, model.n_dim), 0.5)))
-    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
-    lines = [f"{name}: batch of {batch_size}, {model.n_dim} parameters, on {jax.devices()[0].device_kind}"]
-    for label, call in (("likelihood", function), ("gradient", jax.grad(function))):
-        memory = jax.jit(jax.vmap(call)).lower(rows).compile().memory_analysis()
-        if memory is None:
-            lines.append(f"{label:<10} this device does not tell")
-            continue
-        needed = int(memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes)
-        fits = f"; the largest batch that fits: {batch_size * limit // max(needed, 1)}" if limit else ""
-        lines.append(f"{label:<10} {needed / 2**20:.1f} MiB{fits}")
-    return "\n".join(lines)
+def one_number(value: Any, name: str) -> Any:
+    """``value`` as it is, when it is one real number in double precision; whole numbers become floats.
+
+    Raises
+    ------
+    PrecisionError
+        when it is less precise.
+    LikelihoodError
+        when it is anything else.
+    """
+    told = f"log_likelihood_function of {name} returned"
+    if not hasattr(value, "dtype"):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            what = "None" if value is None else f"{str(value)[:40]!r} of type {type(value).__name__}"
+            hint = "is a return missing?" if value is None else "return the natural logarithm of the likelihood."
+            raise LikelihoodError(f"{told} {what}; it must return one real number: {hint}")
+        return float(value)
+    if value.shape != ():
+        raise LikelihoodError(f"{told} an array of shape {value.shape}; it must return one number: sum over the data.")
+    if jnp.issubdtype(value.dtype, jnp.integer):
+        return value * 1.0
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise LikelihoodError(
+            f"{told} a number of type {value.dtype}; it must return one real number: the natural logarithm of the likelihood."
+        )
+    if value.dtype.itemsize < 8:
+        raise _single_precision(told, value.dtype)
+    return value
+
+
+def _single_precision(told: str, dtype: Any) -> PrecisionError:
+    return PrecisionError(
+        f"{told} {dtype}; float64 is required. Import fitcore before anything that makes a JAX array, keep the data in float64, and do not "
+        "convert to float32 in the function."
+    )
 
 
 def map_batch(function: Callable[[Any], Any], rows: Any) -> Any:

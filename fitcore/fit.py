@@ -19,10 +19,11 @@ import numpy as np
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
+from fitcore.analysis.latent import equal_weight
 from fitcore.analysis.update import QuickUpdates
-from fitcore.errors import LeaseHeldError
+from fitcore.errors import ConfigError, LeaseHeldError
 from fitcore.evaluation import BatchedLikelihood
-from fitcore.identity import canonical, digest
+from fitcore.identity import canonical, digest, form_differences
 from fitcore.model import Model
 from fitcore.progress import console_progress
 from fitcore.proposal import Proposal
@@ -31,11 +32,11 @@ from fitcore.samples import Samples
 from fitcore.search.base import Problem, Progress, ProgressEvent, Search, SearchOutcome, silent
 from fitcore.store import Lease, Store
 from fitcore.store.temporary import removed_with, temporary_store
+from fitcore.stored import StoredRequest, latents_part, read_latents, specified_analysis, store_latents, stored_request
 from fitcore.summary import SamplesSummary
 
 FORMAT_VERSION = 1
-LATENTS = "latents"
-LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "nautilus-sampler", "scikit-learn", "h5py", "fitcore")
+LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "nautilus-sampler", "blackjax", "dynesty", "scikit-learn", "h5py", "fitcore")
 
 
 class HookWarning(UserWarning):
@@ -44,7 +45,7 @@ class HookWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Everything that determines a result, and a name for messages that does not."""
+    """Everything that determines a result; and, outside its identity, a name for messages and how many latent variables are drawn."""
 
     model: Model
     analysis: Analysis
@@ -52,6 +53,12 @@ class Request:
     seed: int = 0
     proposal: Proposal | None = None
     name: str = "fit"
+    n_latents: int | None = None
+
+    def __post_init__(self) -> None:
+        n = self.n_latents
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+            raise ConfigError(f"n_latents is {n!r}; it must be a whole number of at least 1, or None for the latents of every sample.")
 
     @cached_property
     def specification(self) -> dict[str, Any]:
@@ -83,6 +90,7 @@ def fit(
     proposal: Proposal | None = None,
     progress: bool | Progress = True,
     n_threads: int = 1,
+    n_latents: int | None = None,
 ) -> Result:
     """Fit ``model`` to the data of ``analysis``, or read the result if the same was asked before.
 
@@ -94,20 +102,34 @@ def fit(
     proposal : an earlier posterior to start from, for searches that take one (`Result.proposal`).
     progress : True for a line on standard error, False for silence, or a function of a `ProgressEvent`.
     n_threads : threads that share a batch, where the analysis evaluates point by point; never changes a number.
+    n_latents : compute the latent variables of so many draws of equal weight; None for those of every sample, with its weight.
 
     Raises
     ------
     FitcoreError
-        of the kind that `fitcore.errors` draws.
+        of the kind that `fitcore.errors` draws. Where the latent variables fail, the search's result is in the store; without a store
+        their failure is a `HookWarning`, since the result would be lost with it.
     """
     analysis = analysis if isinstance(analysis, Analysis) else _refuse(analysis)
     kept = store or temporary_store()
-    request = Request(model=analysis.modify_model(model), analysis=analysis, search=search, seed=seed, proposal=proposal, name=name)
+    if store is None:
+        removed_with(kept, kept)  # the result, and every result of running its hooks again, holds on to the store
+    request = Request(
+        model=analysis.modify_model(model),
+        analysis=analysis,
+        search=search,
+        seed=seed,
+        proposal=proposal,
+        name=name,
+        n_latents=n_latents,
+    )
     news = console_progress(name) if progress is True else (silent if progress is False else progress)
     result = run(request, kept, progress=news, n_threads=n_threads)
-    latents(request, result, kept)
     if store is None:
-        removed_with(kept, result)
+        remedy = "mend the function and call analysis.compute_latent_samples(result.samples)"
+        _guarded(request, "compute_latent_samples", lambda: latents(request, result, kept), remedy)
+    else:
+        latents(request, result, kept)
     return result
 
 
@@ -150,8 +172,8 @@ def run(
         running = request.analysis.modify_before_fit(paths, request.model)
         running.save_attributes(paths)
         running.Visualizer.visualize_before_fit(running, paths, request.model)
-        outcome, seconds = _search(request, running, store=store, lease=lease, progress=progress or silent, stop=stop, n_threads=n_threads)
-        attributes = _commit(request, store, lease, outcome, seconds)
+        outcome, facts = _search(request, running, store=store, lease=lease, progress=progress or silent, stop=stop, n_threads=n_threads)
+        attributes = _commit(request, store, lease, outcome, facts)
     return _after(request, running, store, attributes)
 
 
@@ -164,7 +186,7 @@ def _search(
     progress: Progress,
     stop: Callable[[], bool] | None,
     n_threads: int,
-) -> tuple[SearchOutcome, float]:
+) -> tuple[SearchOutcome, dict[str, Any]]:
     start = time.monotonic()
     likelihood = BatchedLikelihood(running, request.model, n_batch=running.n_batch, n_threads=n_threads)
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
@@ -181,6 +203,7 @@ def _search(
         paths=request.model.paths,
         log_likelihood=likelihood,
         value_and_gradient=likelihood.value_and_gradient if running.use_jax else None,
+        traceable=likelihood.at_probit if running.use_jax else None,
         proposal=None if request.proposal is None else request.proposal.mixture,
         n_batch=running.n_batch,
         n_threads=n_threads,
@@ -194,7 +217,10 @@ def _search(
     finally:
         updates.close()
         likelihood.close()
-    return outcome, time.monotonic() - start
+    facts: dict[str, Any] = {"seconds": time.monotonic() - start, "n_nan": likelihood.n_nan}
+    if updates.is_supported:
+        facts["quick_updates"] = updates.account()
+    return outcome, facts
 
 
 def samples_of(model: Model, outcome: SearchOutcome) -> Samples:
@@ -211,13 +237,13 @@ def samples_of(model: Model, outcome: SearchOutcome) -> Samples:
     )
 
 
-def _commit(request: Request, store: Store, lease: Lease, outcome: SearchOutcome, seconds: float) -> dict[str, Any]:
+def _commit(request: Request, store: Store, lease: Lease, outcome: SearchOutcome, facts: Mapping[str, Any]) -> dict[str, Any]:
     samples = samples_of(request.model, outcome)
     summary = samples.summary(n_calls=outcome.n_calls, diagnostics=dict(outcome.diagnostics))
     attributes = {"summary": summary.to_dict(), "model": request.model.to_dict()}
     provenance = {
         "name": request.name,
-        "seconds": seconds,
+        **facts,
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "parent": None if request.proposal is None else request.proposal.parent,
     }
@@ -239,7 +265,7 @@ def _commit(request: Request, store: Store, lease: Lease, outcome: SearchOutcome
     return attributes
 
 
-def _after(request: Request, running: Analysis, store: Store, attributes: Mapping[str, Any]) -> Result:
+def _after(request: Request | StoredRequest, running: Analysis, store: Store, attributes: Mapping[str, Any]) -> Result:
     paths = store.paths(request.digest)
     result = _result(request, running, store, attributes, is_cached=False)
     analysis = _guarded(request, "modify_after_fit", lambda: running.modify_after_fit(paths, request.model, result)) or running
@@ -251,26 +277,64 @@ def _after(request: Request, running: Analysis, store: Store, attributes: Mappin
     return result
 
 
-def _guarded(request: Request, hook: str, call: Callable[[], Any]) -> Any:
+def _guarded(
+    request: Request | StoredRequest, hook: str, call: Callable[[], Any], remedy: str = "mend the hook and call fitcore.rerun_hooks"
+) -> Any:
     try:
         return call()
     except Exception as error:  # whatever a user's hook does, the committed result stands
         warnings.warn(
             f"{hook} of {type(request.analysis).__name__} failed after the fit {request.name!r} was stored as {request.digest[:12]}: "
-            f"{type(error).__name__}: {error}. The result is safe; mend the hook and call fitcore.rerun_hooks.",
+            f"{type(error).__name__}: {error}. The result is safe; {remedy}.",
             HookWarning,
             stacklevel=2,
         )
         return None
 
 
-def rerun_hooks(request: Request, store: Store) -> Result:
-    """Run the hooks after the commit once more for a stored result: `modify_after_fit`, `save_results`, the last picture."""
+def rerun_hooks(
+    what: Result | Request | Analysis, store: Store | None = None, *, analysis: Analysis | None = None, digest: str | None = None
+) -> Result:
+    """Run the hooks after the commit once more for a stored result: `modify_after_fit`, `make_result`, `save_results`, the last picture.
+
+    Nothing is sampled, and no latent variable is computed.
+
+    Parameters
+    ----------
+    what : the result; or, with ``store``, the request, or the analysis whose result it is.
+    analysis : a mended one to run the hooks of; it must be the same by identity. Default: the one that was fitted.
+    digest : of the result, or its beginning, where the store holds several of the analysis.
+
+    Raises
+    ------
+    ConfigError
+        when ``analysis`` is another one than was fitted, ``store`` is missing, or the result meant is not clear.
+    ResultNotFoundError
+        when the store holds no such result.
+    """
+    if isinstance(what, Result):
+        return what.source.rerun_hooks(analysis)
+    if store is None:
+        raise ConfigError(f"rerun_hooks of a {type(what).__name__} needs the store that holds its result: give it, or give the result.")
+    request = stored_request(what, store, digest=digest) if isinstance(what, Analysis) else what
+    return _rerun(store, request, analysis)
+
+
+def _rerun(store: Store, request: Request | StoredRequest, analysis: Analysis | None) -> Result:
     record = store.read(request.digest)
-    return _after(request, request.analysis, store, record.attributes)
+    if analysis is not None:
+        differing = form_differences(specified_analysis(record), canonical(analysis_identity(analysis)))
+        if differing:
+            raise ConfigError(
+                f"The analysis given to rerun_hooks is not the one that was fitted as {request.digest[:12]}: {'; '.join(differing[:3])}. "
+                "Hooks may differ, data and version may not: give the same analysis, or fit again."
+            )
+    return _after(request, analysis or request.analysis, store, record.attributes)
 
 
-def _result(request: Request, analysis: Analysis, store: Store, attributes: Mapping[str, Any], *, is_cached: bool) -> Result:
+def _result(
+    request: Request | StoredRequest, analysis: Analysis, store: Store, attributes: Mapping[str, Any], *, is_cached: bool
+) -> Result:
     summary = SamplesSummary.from_dict(attributes["summary"])
     result = analysis.make_result(summary, store.paths(request.digest), analysis=analysis)
     return result.attach(
@@ -279,8 +343,10 @@ def _result(request: Request, analysis: Analysis, store: Store, attributes: Mapp
             digest=request.digest,
             is_cached=is_cached,
             read_samples=partial(_read_samples, store, request.digest, request.model),
-            read_latents=partial(_read_latents, store, request.digest),
+            read_latents=partial(read_latents, store, request.digest, request.n_latents),
             read_internal=partial(_read_internal, store, request.digest),
+            read_provenance=partial(_read_provenance, store, request.digest),
+            rerun_hooks=partial(_rerun, store, request),
         )
     )
 
@@ -289,11 +355,8 @@ def _read_samples(store: Store, key: str, model: Model) -> Samples:
     return Samples.from_arrays(store.read(key).arrays()).with_model(model)
 
 
-def _read_latents(store: Store, key: str) -> Samples | None:
-    part = store.lookup(key, LATENTS)
-    if part is None or part.attributes["n_keys"] == 0:
-        return None
-    return Samples.from_arrays(part.arrays())
+def _read_provenance(store: Store, key: str) -> Mapping[str, Any]:
+    return store.read(key).provenance
 
 
 def _read_internal(store: Store, key: str, trust: bool) -> Any:
@@ -302,15 +365,9 @@ def _read_internal(store: Store, key: str, trust: bool) -> Any:
 
 def latents(request: Request, result: Result, store: Store, *, batch_size: int | None = None) -> tuple[int, bool]:
     """Compute and store the latent variables of a result's samples, once: their number (0 without keys), and whether they were there."""
-    part = store.lookup(request.digest, LATENTS)
+    part = store.lookup(request.digest, latents_part(request.n_latents))
     if part is not None:
         return int(part.attributes["n_samples"]), True
-    found = request.analysis.compute_latent_samples(result.samples, batch_size)
-    arrays = {} if found is None else found.to_arrays()
-    attributes = {
-        "n_keys": 0 if found is None else len(found.paths),
-        "n_samples": 0 if found is None else len(found.parameters),
-        "masked": {} if found is None else {p: int(n) for p, n in zip(found.paths, np.isnan(found.parameters).sum(axis=0), strict=True)},
-    }
-    store.commit_part(request.digest, LATENTS, arrays=arrays, attributes=attributes)
-    return attributes["n_samples"], False
+    samples = result.samples if request.n_latents is None else equal_weight(result.samples, request.n_latents, request.seed)
+    found = request.analysis.compute_latent_samples(samples, batch_size)
+    return store_latents(store, request.digest, request.n_latents, found), False

@@ -6,7 +6,7 @@ or written here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultSource:
-    """Where a result's larger parts come from: the fitted model, its digest, and functions that read."""
+    """Where a result's larger parts come from: the fitted model, its digest, functions that read, and one that runs the hooks again."""
 
     model: Model
     digest: str
@@ -33,6 +33,8 @@ class ResultSource:
     read_samples: Callable[[], Samples]
     read_latents: Callable[[], Samples | None]
     read_internal: Callable[[bool], Any]
+    read_provenance: Callable[[], Mapping[str, Any]]
+    rerun_hooks: Callable[[Analysis | None], Result]
 
 
 class Result:
@@ -116,6 +118,11 @@ class Result:
     def read_search_internal(self, *, trust: bool) -> Any:
         """`search_internal` from the store, where ``trust=True`` says that its writer is trusted to run code here."""
         return self.source.read_internal(trust)
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """How the result came about: seconds, versions, host, attempts, NaN values met, quick updates. No part of its value."""
+        return self.source.read_provenance()
 
     @property
     def log_evidence(self) -> float:

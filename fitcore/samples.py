@@ -183,6 +183,11 @@ class Samples:
             raise SpecError(f"draw: n is {n!r}; it must not be negative.")
         return self.parameters[np.random.default_rng(seed).choice(len(self), size=n, p=self.weight)]
 
+    @property
+    def n_masked(self) -> dict[str, int]:
+        """By path, in how many samples the value is NaN: not known there, and left out of that parameter's statistics."""
+        return dict(zip(self.paths, np.isnan(self.parameters).sum(axis=0).tolist(), strict=True))
+
     def column(self, path: str) -> Array:
         """The values of one parameter, shape (n,)."""
         if path not in self.paths:

@@ -52,6 +52,7 @@ class Stage:
     needs : names of the earlier stages whose results are used.
     proposal : None, the name of a needed stage whose posterior is the proposal, or ``f(results, model) -> Proposal | None``.
     links : what is taken from earlier stages and why.
+    n_latents : latent variables are computed for so many draws of equal weight; None for every sample. Not part of the identity.
 
     ``results`` maps the names of the needed stages, and of those that they need, to their results. Functions are not part of the
     identity; what they return is.
@@ -64,6 +65,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     proposal: str | Callable[[Results, Model], Proposal | None] | None = None
     links: tuple[Link, ...] = ()
+    n_latents: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "needs", tuple(self.needs))

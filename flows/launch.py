@@ -13,6 +13,7 @@ import yaml
 
 from fitcore import ConfigError, FitcoreError, Pipeline, Store, stored_results
 from fitcore.chain import outcome_of
+from fitcore.stored import latents_part
 from flows.catalogue import Entry, find
 from flows.console import Display
 from flows.records import row_of, unfinished_row
@@ -67,7 +68,7 @@ def stored_row(plan: Plan, entry: Entry, pipeline: Pipeline, store: Store, seed:
     results = stored_results(pipeline, plan.dataset, store, seed=seed)
     if len(results) < len(pipeline.stages) or not plan.report.is_file():
         return None
-    if store.lookup(results[entry.latent_stage].digest, "latents") is None:
+    if store.lookup(results[entry.latent_stage].digest, latents_part(pipeline.stage(entry.latent_stage).n_latents)) is None:
         return None
     digests = {name: result.digest for name, result in results.items()}
     known = [run for run in store.runs() if run["name"] == plan.dataset.name and run["pipeline"] == entry.name]

@@ -8,14 +8,19 @@ which hook runs when is in ``docs/hooks.md``. Searching, storing and compiling a
 from __future__ import annotations
 
 import copy
+import functools
 import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from fitcore.analysis.latent import compute_latents
 from fitcore.analysis.visualizer import Visualizer
 from fitcore.errors import LinkError, ModelError
-from fitcore.evaluation import compiled, memory_report
+from fitcore.evaluation import compiled
+from fitcore.memory import memory_report
+from fitcore.model import special
 from fitcore.result import Result
 
 if TYPE_CHECKING:
@@ -79,7 +84,7 @@ class Analysis:
 
     def instance_of(self, theta: Any, model: Model) -> Any:
         """The instance that the hooks get, for the parameter vector ``theta``, shape (n_dim,), of the fitted ``model``."""
-        return self._own_vector(model)(theta)[1]
+        return (self.bound_model or model).instance_from_vector(self.own_vector(model)(theta))
 
     def vector_likelihood(self, model: Model) -> Callable[[Any], Any]:
         """The log-likelihood as a function of the fitted ``model``'s parameter vector, shape (n_dim,).
@@ -89,8 +94,8 @@ class Analysis:
         ModelError
             when this analysis is bound to a model with a parameter that ``model`` does not have.
         """
-        own = self._own_vector(model)
-        return lambda theta: self.log_likelihood_function(own(theta)[1])
+        own, seen = self.own_vector(model), self.bound_model or model
+        return lambda theta: self.log_likelihood_function(seen.instance_from_vector(own(theta)))
 
     def traced_arrays(self) -> Any:
         """Large arrays of the data as a pytree, to be handed to compiled functions as arguments; None keeps them inside as constants.
@@ -103,23 +108,29 @@ class Analysis:
         """The analysis with ``arrays`` (of the structure of `traced_arrays`, being traced) in the place of its own."""
         return self
 
-    def _own_vector(self, model: Model) -> Callable[[Any], tuple[Any, Any]]:
-        """A function from the fitted model's vector to the vector and instance of the model that this analysis gets."""
+    def own_vector(self, model: Model) -> Callable[[Any], Any]:
+        """A function from the fitted ``model``'s parameter vector to that of the model which this analysis is bound to.
+
+        A parameter of the bound model takes the value that the leaf of the same path has in ``model``, be it free, tied or fixed there.
+        """
         bound = self.bound_model
         if bound is None:
-            return lambda theta: (theta, model.instance_from_vector(theta))
-        missing = [path for path in bound.paths if path not in model.paths]
+            return lambda theta: theta
+        sources = _sources(bound, model)
+        missing = [path for path, source in zip(bound.paths, sources, strict=True) if source is None]
         if missing:
             raise ModelError(
                 f"{type(self).__name__} is bound to a model with the free parameters {missing}, which the fitted model does not have. "
-                f"It has "
-                f"{list(model.paths)}. Give both the same paths, or replace those parameters by numbers in the model given to with_model."
+                f"It has {list(model.leaf_paths)}. Give both the same paths, or replace those parameters by numbers in the model given to "
+                "with_model."
             )
-        positions = [model.paths.index(path) for path in bound.paths]
+        positions = [source for source in sources if isinstance(source, int)]
+        if len(positions) == len(sources):
+            return lambda theta: (theta if hasattr(theta, "shape") else np.asarray(theta, dtype=np.float64))[..., positions]
 
-        def own(theta: Any) -> tuple[Any, Any]:
-            vector = theta[..., positions] if hasattr(theta, "shape") else [theta[i] for i in positions]
-            return vector, bound.instance_from_vector(vector)
+        def own(theta: Any) -> Any:
+            xp, values = special.floats(theta)
+            return xp.stack([values[..., s] if isinstance(s, int) else xp.full(values.shape[:-1], s) for s in sources], axis=-1)
 
         return own
 
@@ -170,7 +181,7 @@ class Analysis:
 
     def latents_of(self, theta: Any, model: Model) -> dict[str, Any]:
         """`compute_latent_variables` for the fitted ``model``'s vector, as a flat dict."""
-        vector = self._own_vector(model)(theta)[0]
+        vector = self.own_vector(model)(theta)
         values = self.compute_latent_variables(vector, self.bound_model or model)
         if isinstance(values, Mapping):
             return _flat(values)
@@ -185,7 +196,12 @@ class Analysis:
         """Latent variables of every sample, with the weights of ``samples``; None when there are none.
 
         Evaluated in batches of ``batch_size`` (default ``n_batch``), compiled once where ``use_jax``. A value that is not finite is NaN for
-        that key alone.
+        that key alone; `Samples.n_masked` counts them, and a `LatentWarning` is given where most of the posterior is masked.
+
+        Raises
+        ------
+        LikelihoodError
+            when ``compute_latent_variables`` raises, naming the parameters; or gives something that is not one number.
         """
         if samples.model is None:
             raise LinkError(
@@ -229,7 +245,10 @@ class Analysis:
         self.Visualizer.visualize(self, paths, instance, True)
 
     def print_vram_use(self, model: Model, batch_size: int) -> str:
-        """Compiled memory of the batched likelihood and of its gradient, and the largest batch that fits; printed and returned."""
+        """Compiled memory of the batched likelihood and of its gradient, and the largest batch that fits; printed and returned.
+
+        The figures are the compiler's own; see `fitcore.memory`.
+        """
         text = memory_report(self, model, batch_size)
         print(text)
         return text
@@ -239,6 +258,14 @@ class Analysis:
     def identity(self) -> dict[str, Any]:
         """What can change a number, for the digest: all attributes, arrays by content."""
         return {key: value for key, value in vars(self).items() if key not in ("use_jax_for_visualization", "bound_model")}
+
+
+@functools.lru_cache(maxsize=64)
+def _sources(bound: Model, model: Model) -> tuple[int | float | None, ...]:
+    """Where ``bound``'s parameters come from: a position in ``model``'s vector, the value of a fixed leaf, or None for nowhere."""
+    position = {path: i for i, free in enumerate(model.paths) for path in (free, *model.ties.get(free, ()))}
+    fixed = {path: float(value) for path, value in model.leaf_values(np.zeros(model.n_dim)).items() if path not in position}
+    return tuple(position.get(path, fixed.get(path)) for path in bound.paths)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.visualizer import Visualizer
 from fitcore.errors import ConfigError
+from fitcore.evaluation import one_number
 
 if TYPE_CHECKING:
     from fitcore.model import Model
@@ -22,15 +23,15 @@ class CombinedVisualizer(Visualizer):
     def visualize_before_fit(analysis: Analysis, paths: Any, model: Model) -> None:
         """Each child in turn."""
         assert isinstance(analysis, CombinedAnalysis)
-        for child in analysis.analyses:
-            child.Visualizer.visualize_before_fit(child, paths, child.bound_model or model)
+        for i, child in enumerate(analysis.analyses):
+            child.Visualizer.visualize_before_fit(child, corner(paths, i), analysis.model_of(i, model))
 
     @staticmethod
     def visualize(analysis: Analysis, paths: Any, instance: Any, during_analysis: bool) -> None:
         """Each child with its own instance."""
         assert isinstance(analysis, CombinedAnalysis)
-        for child, own in zip(analysis.analyses, analysis.spread(instance), strict=True):
-            child.Visualizer.visualize(child, paths, own, during_analysis)
+        for i, (child, own) in enumerate(zip(analysis.analyses, analysis.spread(instance), strict=True)):
+            child.Visualizer.visualize(child, corner(paths, i), own, during_analysis)
 
 
 class CombinedAnalysis(Analysis):
@@ -40,7 +41,9 @@ class CombinedAnalysis(Analysis):
     ----------
     analyses : the children; each may be bound to a model of its own by ``with_model``. All traceable by JAX, or none.
 
-    The instance that the hooks get is a tuple with one instance for each child. Latent names are prefixed by the child's number, ``"0."``.
+    The instance that the hooks get is a tuple with one instance for each child. Latent names are prefixed by the child's number, ``"0."``;
+    each child's hooks write into a folder of that name, so that children of one class do not overwrite each other's files. Batches run by
+    ``"map"`` when a child's do, and have the points of the child with the fewest.
     """
 
     Visualizer = CombinedVisualizer
@@ -49,10 +52,16 @@ class CombinedAnalysis(Analysis):
         if not analyses:
             raise ConfigError("CombinedAnalysis needs at least one analysis; the list is empty.")
         if len({analysis.use_jax for analysis in analyses}) > 1:
-            seen = {type(a).__name__: a.use_jax for a in analyses}
+            seen = {f"{i} {type(a).__name__}": a.use_jax for i, a in enumerate(analyses)}
             raise ConfigError(f"CombinedAnalysis needs analyses that all use JAX, or none; use_jax is {seen}. Set it alike.")
         super().__init__(use_jax=analyses[0].use_jax, use_jax_for_visualization=all(a.use_jax_for_visualization for a in analyses))
         self.analyses = list(analyses)
+        self.batching = "map" if any(child.batching == "map" for child in analyses) else "vmap"  # type: ignore[misc]
+        self.n_batch = min(child.n_batch for child in analyses)  # type: ignore[misc]
+
+    def model_of(self, i: int, model: Model) -> Model:
+        """The model that child ``i`` sees, when ``model`` is fitted."""
+        return self.analyses[i].bound_model or self.bound_model or model
 
     def spread(self, instance: Any) -> tuple[Any, ...]:
         """One instance for each child: a tuple of that length as it is, anything else given to all."""
@@ -71,12 +80,30 @@ class CombinedAnalysis(Analysis):
 
     def instance_of(self, theta: Any, model: Model) -> Any:
         """A tuple with each child's instance."""
-        return tuple(child.instance_of(theta, model) for child in self.analyses)
+        vector, whole = self.own_vector(model)(theta), self.bound_model or model
+        return tuple(child.instance_of(vector, whole) for child in self.analyses)
 
     def vector_likelihood(self, model: Model) -> Callable[[Any], Any]:
         """Sum of the children's log-likelihoods, each of its own model's parameters."""
+        own = self.own_vector(model)
         functions = [child.vector_likelihood(self.bound_model or model) for child in self.analyses]
-        return lambda theta: sum(function(theta) for function in functions)
+
+        def total(theta: Any) -> Any:
+            vector = own(theta)
+            return sum(one_number(function(vector), type(child).__name__) for child, function in zip(self.analyses, functions, strict=True))
+
+        return total
+
+    def traced_arrays(self) -> Any:
+        """A tuple with each child's arrays."""
+        arrays = tuple(child.traced_arrays() for child in self.analyses)
+        return None if all(part is None for part in arrays) else arrays
+
+    def with_traced_arrays(self, arrays: Any) -> CombinedAnalysis:
+        """Each child with its own."""
+        if arrays is None:
+            return self
+        return self._with_children([child.with_traced_arrays(part) for child, part in zip(self.analyses, arrays, strict=True)])
 
     def modify_model(self, model: Model) -> Model:
         """Each child in turn."""
@@ -85,22 +112,29 @@ class CombinedAnalysis(Analysis):
         return model
 
     def modify_before_fit(self, paths: Any, model: Model) -> Analysis:
-        """The children that the children return."""
-        return self._with_children([child.modify_before_fit(paths, child.bound_model or model) for child in self.analyses])
+        """The children that the children return; one that forgets the model it was bound to is bound to it again."""
+        return self._with_children(
+            [_bound_as(child, child.modify_before_fit(corner(paths, i), self.model_of(i, model))) for i, child in enumerate(self.analyses)]
+        )
 
     def modify_after_fit(self, paths: Any, model: Model, result: Result) -> Analysis:
-        """The children that the children return."""
-        return self._with_children([child.modify_after_fit(paths, child.bound_model or model, result) for child in self.analyses])
+        """The children that the children return, bound as before."""
+        return self._with_children(
+            [
+                _bound_as(child, child.modify_after_fit(corner(paths, i), self.model_of(i, model), result))
+                for i, child in enumerate(self.analyses)
+            ]
+        )
 
     def save_attributes(self, paths: Any) -> None:
-        """Each child in turn."""
-        for child in self.analyses:
-            child.save_attributes(paths)
+        """Each child in turn, in its own folder."""
+        for i, child in enumerate(self.analyses):
+            child.save_attributes(corner(paths, i))
 
     def save_results(self, paths: Any, result: Result) -> None:
-        """Each child in turn."""
-        for child in self.analyses:
-            child.save_results(paths, result)
+        """Each child in turn, in its own folder."""
+        for i, child in enumerate(self.analyses):
+            child.save_results(corner(paths, i), result)
 
     def save_results_combined(self, paths: Any, result: Result) -> None:
         """The first child's, once."""
@@ -108,7 +142,8 @@ class CombinedAnalysis(Analysis):
 
     def latents_of(self, theta: Any, model: Model) -> dict[str, Any]:
         """Every child's latents under the child's number."""
-        return {f"{i}.{key}": value for i, child in enumerate(self.analyses) for key, value in child.latents_of(theta, model).items()}
+        vector, whole = self.own_vector(model)(theta), self.bound_model or model
+        return {f"{i}.{key}": value for i, child in enumerate(self.analyses) for key, value in child.latents_of(vector, whole).items()}
 
     def fit_from(self, instance: Any) -> Any:
         """A tuple with each child's fit."""
@@ -116,8 +151,8 @@ class CombinedAnalysis(Analysis):
 
     def perform_quick_update(self, paths: Any, instance: Any) -> None:
         """Each child in turn."""
-        for child, own in zip(self.analyses, self.spread(instance), strict=True):
-            child.perform_quick_update(paths, own)
+        for i, (child, own) in enumerate(zip(self.analyses, self.spread(instance), strict=True)):
+            child.perform_quick_update(corner(paths, i), own)
 
     @property
     def supports_background_update(self) -> bool:
@@ -132,6 +167,16 @@ class CombinedAnalysis(Analysis):
     def identity(self) -> dict[str, Any]:
         """The children's names, versions, identities and bound models."""
         return {"analyses": [analysis_identity(child) for child in self.analyses]}
+
+
+def corner(paths: Any, i: int) -> Any:
+    """The folder of child ``i`` inside a result's corner of the store; ``paths`` itself where it has no folders."""
+    return paths.child(str(i)) if hasattr(paths, "child") else paths
+
+
+def _bound_as(child: Analysis, returned: Analysis) -> Analysis:
+    bound = child.bound_model
+    return returned.with_model(bound) if bound is not None and returned.bound_model is None else returned
 
 
 def analysis_identity(analysis: Analysis) -> dict[str, Any]:

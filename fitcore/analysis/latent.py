@@ -1,21 +1,34 @@
 """Latent variables: derived quantities of every sample, in batches of one size.
 
-The weights are the parent samples' own; a key that is not finite for some samples is NaN there and leaves the other keys alone.
+The weights are the parent samples' own. A key that is not finite for some samples is NaN there and leaves the other keys alone; one that is
+never finite stays as a column of NaN, with a loud warning.
 """
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitcore.errors import LikelihoodError
-from fitcore.evaluation import batched_rows
+from fitcore.errors import FitcoreError, LikelihoodError
+from fitcore.evaluation import batched_rows, named
 from fitcore.samples import Samples
+from fitcore.search.streams import stream
 
 if TYPE_CHECKING:
     from fitcore.analysis.analysis import Analysis
     from fitcore.model import Model
+
+SHARE_WARNED = 0.5
+"""Of the posterior's weight: a latent variable that is masked in more of it is warned about."""
+
+
+class LatentWarning(UserWarning):
+    """A latent variable is not finite in most of the posterior, or in all of it."""
 
 
 def compute_latents(analysis: Analysis, samples: Samples, model: Model, batch_size: int) -> Samples | None:
@@ -24,19 +37,14 @@ def compute_latents(analysis: Analysis, samples: Samples, model: Model, batch_si
     Raises
     ------
     LikelihoodError
-        when a key has no finite value at all, or a value is not one number.
+        when the user's function raises, or a value is not one number.
     """
     keys, columns = _evaluated(analysis, samples, model, batch_size)
     if not keys:
         return None
     values = np.column_stack([_column(key, column, len(samples.parameters)) for key, column in zip(keys, columns, strict=True)])
     values = np.where(np.isfinite(values), values, np.nan)
-    empty = [key for key, column in zip(keys, values.T, strict=True) if np.all(np.isnan(column))]
-    if empty:
-        raise LikelihoodError(
-            f"compute_latent_variables of {type(analysis).__name__} gave no finite value of {empty} for any of {len(values)} samples. "
-            "Mend the formula, or leave the key out."
-        )
+    _warn_of_masked(type(analysis).__name__, keys, values, samples.weight)
     return Samples(
         paths=tuple(keys),
         parameters=values,
@@ -48,20 +56,78 @@ def compute_latents(analysis: Analysis, samples: Samples, model: Model, batch_si
     )
 
 
+def equal_weight(samples: Samples, n: int, seed: int) -> Samples:
+    """``n`` draws of equal weight, with replacement, in the samples' order; from the stream ``"latents"`` of ``seed``."""
+    rows = np.sort(stream(seed, "latents").choice(len(samples), size=n, p=samples.weight))
+    return replace(
+        samples,
+        parameters=samples.parameters[rows],
+        log_likelihood=samples.log_likelihood[rows],
+        log_prior=samples.log_prior[rows],
+        log_weight=np.full(n, -np.log(n)),
+    )
+
+
+def _warn_of_masked(name: str, keys: Sequence[str], values: Any, weight: Any) -> None:
+    for key, masked in zip(keys, np.isnan(values).T, strict=True):
+        if masked.all():
+            warnings.warn(
+                f"compute_latent_variables of {name} gave no finite value of {key!r} for any of {len(values)} samples. It is kept as NaN, "
+                "and the other keys are right. Mend the formula, raise the analysis's version, and fit again; or leave the key out.",
+                LatentWarning,
+                stacklevel=4,
+            )
+        elif (share := float(weight[masked].sum())) > SHARE_WARNED:
+            warnings.warn(
+                f"the latent variable {key!r} of {name} is not finite in {int(masked.sum())} of {len(values)} samples, which hold "
+                f"{100 * share:.0f} % of the posterior: its median and errors speak of the rest alone.",
+                LatentWarning,
+                stacklevel=4,
+            )
+
+
 def _evaluated(analysis: Analysis, samples: Samples, model: Model, batch_size: int) -> tuple[list[str], list[Any]]:
     keys: list[str] = []
 
     def row(theta: Any, arrays: Any) -> tuple[Any, ...]:
         latents = analysis.with_traced_arrays(arrays).latents_of(theta, model)
+        if keys and keys != list(latents):
+            raise LikelihoodError(
+                f"compute_latent_variables of {type(analysis).__name__} gave the keys {list(latents)} after {keys}; give the same keys, in "
+                "the same order, for every sample, with NaN where one is not defined."
+            )
         keys[:] = list(latents)
         return tuple(latents.values())
 
     if analysis.use_jax:
         size = min(batch_size, len(samples.parameters))
-        columns = batched_rows(row, samples.parameters, analysis.traced_arrays(), batch_size=size, batching=analysis.batching)
+        with _explained(analysis, model, None):
+            columns = batched_rows(row, samples.parameters, analysis.traced_arrays(), batch_size=size, batching=analysis.batching)
         return keys, columns
-    rows = [row(theta, analysis.traced_arrays()) for theta in samples.parameters]
-    return keys, [np.asarray(column, dtype=np.float64) for column in zip(*rows, strict=True)]
+    arrays, rows = analysis.traced_arrays(), []
+    for theta in samples.parameters:
+        with _explained(analysis, model, theta):
+            rows.append(tuple(np.asarray(value, dtype=np.float64) for value in row(theta, arrays)))
+    return keys, [np.asarray(column) for column in zip(*rows, strict=True)]
+
+
+@contextlib.contextmanager
+def _explained(analysis: Analysis, model: Model, theta: Any) -> Iterator[None]:
+    """What the user's function raises becomes an error that names the parameters; fitcore's own errors pass."""
+    try:
+        yield
+    except FitcoreError:
+        raise
+    except Exception as error:
+        where = (
+            f"while JAX traced it or ran it in batches, as a function of {', '.join(model.paths)}"
+            if theta is None
+            else f"at {named(model.paths, theta)}"
+        )
+        raise LikelihoodError(
+            f"compute_latent_variables of {type(analysis).__name__} raised {type(error).__name__}: {error}\n{where}\n"
+            "The search's result is untouched: mend the function and run the same command again."
+        ) from error
 
 
 def _column(key: str, column: Any, n: int) -> Any:

@@ -15,7 +15,7 @@ from scipy.linalg import solve_triangular
 
 from fitcore.search.base import Array, weights_from
 from fitcore.search.bending import Bending, fit_bending
-from fitcore.search.gaussians import Components, fit_gaussians, maximization, moments
+from fitcore.search.gaussians import LOG_2PI, Components, fit_gaussians, maximization, moments
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import LOW_DIMENSION, Mixture
 from fitcore.search.pareto import effective_sample_size, pareto_k, temper
@@ -31,6 +31,8 @@ TEMPERED_SIZE = 8  # effective points per dimension that a fit needs
 SMALLEST_SHARE = 0.005
 REFIT_EXPONENT = 0.3  # before that a single step does as well
 GROWTH, LARGEST_GROWTH = 1.4, 4.0
+LEAST_ANCHOR = 0.02
+ANCHOR_MARGIN, ANCHOR_MARGIN_PER_DIMENSION = 1.0, 0.15  # log density that a mixture fitted well may lack at a mode: it is wider on purpose
 
 
 @dataclass(kw_only=True)
@@ -160,8 +162,41 @@ def ideal_efficiency(n_dim: int) -> float:
     return float(1.0 / np.sum(share * np.exp(log_p - q.log_prob(z))))
 
 
+def anchored(mixture: Mixture, anchors: Components | None) -> Mixture:
+    """The mixture with a component at every anchor where it is too thin.
+
+    Few weighted points of a broad mixture may all lie near one mode; a fit to them loses the others, and no weight of a later draw tells.
+
+    Parameters
+    ----------
+    anchors : Gaussians in probit space at the modes that are known, their weights the shares of the posterior they are thought to hold.
+    """
+    if anchors is None:
+        return mixture
+    d, found = mixture.n_dim, mixture
+    for share, mean, covariance in zip(np.maximum(anchors.weight, LEAST_ANCHOR), anchors.mean, anchors.covariance, strict=True):
+        log_peak = np.log(share) - 0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * d * LOG_2PI
+        if float(found.log_prob(mean[None])[0]) > log_peak - ANCHOR_MARGIN - ANCHOR_MARGIN_PER_DIMENSION * d:
+            continue
+        jacobian = found.bending.jacobian(mean)
+        extended = Components(
+            weight=np.append((1.0 - share) * found.weight, share) if share < 1.0 else np.append(0.02 * found.weight, 1.0),
+            mean=np.concatenate([found.mean, found.bending.straighten(mean[None])]),
+            covariance=np.concatenate([found.covariance, (jacobian @ covariance @ jacobian.T)[None]]),
+        )
+        found = Mixture.of(extended, bending=found.bending, core_scale=found.core_scale)
+    return found
+
+
 def adapt(
-    journal: Journal, start: Mixture, rng: np.random.Generator, *, n_eff: int, n_rounds: int = ROUNDS, earlier: Adapted | None = None
+    journal: Journal,
+    start: Mixture,
+    rng: np.random.Generator,
+    *,
+    n_eff: int,
+    n_rounds: int = ROUNDS,
+    earlier: Adapted | None = None,
+    anchors: Components | None = None,
 ) -> Adapted:
     """Adapt a mixture to the posterior; see the module.
 
@@ -173,10 +208,12 @@ def adapt(
     n_eff : effective sample size that will be asked of the frozen mixture: what a better mixture saves.
     n_rounds : cap on the number of rounds; reaching it means "not converged".
     earlier : an adaptation to go on from, whose draws are used again.
+    anchors : see `anchored`.
     """
     per_round = DRAWS_PER_DIMENSION * start.n_dim
     reachable = EFFICIENCY_REACHABLE * ideal_efficiency(start.n_dim)
     rounds = Rounds() if earlier is None else earlier.rounds
+    start = anchored(start, anchors)
     mixture, growth, n_full = (start, 1.0, 0) if earlier is None else (_updated(earlier.mixture, rounds, rng)[0], LARGEST_GROWTH, 2)
     best: tuple[float, float, Mixture] = (-1.0, np.inf, start)
     history: list[tuple[float, float]] = []
@@ -192,6 +229,7 @@ def adapt(
         if is_converged:
             break
         mixture, beta = _updated(mixture, rounds, rng)
+        mixture = anchored(mixture, anchors)
         n_full += beta == 1.0
         if n_full > 1:
             # Found, but not fitted well enough: what is missing now is points to fit more shape to.

@@ -42,6 +42,8 @@ class Problem:
     log_likelihood : takes ``u`` of shape (n, n_dim) in the unit cube, returns shape (n,), float64; -inf where excluded, never NaN.
     value_and_gradient : takes ``z`` of shape (n, n_dim) in probit space, returns log-likelihoods (n,) and their gradients with respect
         to ``z``, (n, n_dim); None where the likelihood cannot be differentiated.
+    traceable : takes one ``z`` of shape (n_dim,) in probit space, returns the log-likelihood there, -inf where excluded, as a function that
+        JAX can trace; None where it cannot.
     proposal : mixture in probit space to start from; None for a cold search.
     n_threads : threads that a search of its own evaluations may use; never changes a number.
     n_batch : points that ``log_likelihood`` evaluates in one compiled call; batches of a multiple of it waste nothing.
@@ -53,6 +55,7 @@ class Problem:
     paths: tuple[str, ...]
     log_likelihood: Callable[[Array], Array]
     value_and_gradient: Callable[[Array], tuple[Array, Array]] | None = None
+    traceable: Callable[[Any], Any] | None = None
     proposal: Any = None
     n_batch: int = 32
     n_threads: int = 1

@@ -11,6 +11,7 @@ import numpy as np
 
 from fitcore.search.adaptation import ROUNDS, Adapted, adapt, evaluated, log_prior
 from fitcore.search.base import Array
+from fitcore.search.gaussians import Components
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import Mixture
 from fitcore.search.pareto import effective_sample_size, grade, pareto_k
@@ -87,7 +88,7 @@ def _summary(z: Array, log_likelihood: Array, log_weight: Array, adapted: Adapte
 
 
 def adapt_and_freeze(
-    journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int = ROUNDS
+    journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int = ROUNDS, anchors: Components | None = None
 ) -> tuple[Adapted, Frozen, int]:
     """Adapt, freeze, sample, grade: the adaptation, the frozen sample, and how many calls steered only.
 
@@ -97,14 +98,15 @@ def adapt_and_freeze(
     Parameters
     ----------
     seed, name : name the random streams.
+    anchors : modes that are known, see `adaptation.anchored`.
     """
     phase, first_call = journal.phase, journal.n_values
-    adapted, frozen, n_adapt = _attempt(journal, start, seed=seed, name=f"{name}.0", n_eff=n_eff, n_rounds=n_rounds)
+    adapted, frozen, n_adapt = _attempt(journal, start, seed=seed, name=f"{name}.0", n_eff=n_eff, n_rounds=n_rounds, anchors=anchors)
     n_attempts = 1
     while frozen.grade == "F" and frozen.efficiency >= PROMISING_EFFICIENCY and n_attempts < ATTEMPTS:
         adapted.rounds.add(adapted.mixture, frozen.z, frozen.log_likelihood + log_prior(frozen.z))
         adapted, frozen, n_adapt = _attempt(
-            journal, start, seed=seed, name=f"{name}.{n_attempts}", n_eff=n_eff, n_rounds=ROUNDS_AGAIN, earlier=adapted
+            journal, start, seed=seed, name=f"{name}.{n_attempts}", n_eff=n_eff, n_rounds=ROUNDS_AGAIN, earlier=adapted, anchors=anchors
         )
         n_attempts += 1
     journal.phase = phase
@@ -112,10 +114,18 @@ def adapt_and_freeze(
 
 
 def _attempt(
-    journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int, earlier: Adapted | None = None
+    journal: Journal,
+    start: Mixture,
+    *,
+    seed: int,
+    name: str,
+    n_eff: int,
+    n_rounds: int,
+    earlier: Adapted | None = None,
+    anchors: Components | None,
 ) -> tuple[Adapted, Frozen, int]:
     journal.phase = "adaptation"
-    adapted = adapt(journal, start, stream(seed, f"{name}.adaptation"), n_eff=n_eff, n_rounds=n_rounds, earlier=earlier)
+    adapted = adapt(journal, start, stream(seed, f"{name}.adaptation"), n_eff=n_eff, n_rounds=n_rounds, earlier=earlier, anchors=anchors)
     n_before = journal.n_values
     journal.phase = "frozen draws"
     return adapted, sample_frozen(journal, adapted, stream(seed, f"{name}.frozen"), n_eff=n_eff), n_before

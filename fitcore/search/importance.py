@@ -42,6 +42,8 @@ class Importance(Search):
         for a value outside its range.
     """
 
+    version = 2
+
     n_eff: int = 2000
     scout_starts: int = 16
     n_rounds: int = ROUNDS
@@ -84,7 +86,7 @@ class Importance(Search):
         journal = ledger.journal("warm", problem)
         scouted = scout(journal, start, stream(seed, "importance.scout"), n_starts=self.scout_starts)
         adapted, frozen, n_adapt = adapt_and_freeze(
-            journal, scouted.mixture, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds
+            journal, start, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds, anchors=scouted.anchors
         )
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
         scouting = {"n_gradients": journal.n_gradients, "n_new_modes": scouted.n_new, "was_scouted": journal.n_gradients > 0}

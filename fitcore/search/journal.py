@@ -134,6 +134,7 @@ class Journal:
         self._chunk = problem.n_batch * max(1, CHUNK // problem.n_batch)
         self._recorded = {key: np.asarray(recorded[key]) for key in _KEYS if key in recorded}
         self._written: dict[str, list[Array]] = {key: [] for key in _KEYS}
+        self._n_written: dict[str, int] = dict.fromkeys(_KEYS, 0)  # not summed anew: replaying single points would be quadratic
         self.notes: dict[str, Any] = dict(recorded.get("notes", {}))
 
     def rounded(self, n: float) -> int:
@@ -147,7 +148,7 @@ class Journal:
         shapes = {"z": (0, d), "value": (0,), "gradient_z": (0, d), "gradient_value": (0,), "gradient": (0, d)}
         state: dict[str, Any] = {}
         for key in _KEYS:
-            replayed = sum(len(part) for part in self._written[key])
+            replayed = self._n_written[key]
             # A second stop while an earlier record is being replayed must not lose the part not asked for yet.
             rest = [self._recorded[key][replayed:]] if key in self._recorded and len(self._recorded[key]) > replayed else []
             state[key] = np.concatenate([np.zeros(shapes[key]), *self._written[key], *rest])
@@ -175,7 +176,7 @@ class Journal:
         self.n_values += len(z)
         self.ledger.note_best(u, values)
         if replayed is None:
-            self._pause()
+            self.pause()
         return values
 
     def _evaluated(self, u: Array) -> Array:
@@ -197,13 +198,13 @@ class Journal:
         self._write({"gradient_z": z, "gradient_value": value, "gradient": gradient})
         self.n_gradients += len(z)
         if replayed is None:
-            self._pause()
+            self.pause()
         return value, gradient
 
     def _replay(self, z: Array, key: str, answers: tuple[str, ...]) -> tuple[Array, ...] | None:
         if key not in self._recorded:
             return None
-        start = sum(len(part) for part in self._written[key])
+        start = self._n_written[key]
         stop = start + len(z)
         if stop > len(self._recorded[key]) or not np.array_equal(self._recorded[key][start:stop], z):
             # The end of the record, or one from another machine whose last bits differ: from here on it is made anew.
@@ -215,8 +216,16 @@ class Journal:
     def _write(self, parts: Mapping[str, Array]) -> None:
         for key, part in parts.items():
             self._written[key].append(np.array(part))
+            self._n_written[key] += len(part)
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
+        """Save where that is due, and tell the news.
+
+        Raises
+        ------
+        SearchInterruptedError
+            when asked to stop; everything is saved.
+        """
         checkpoint = self.ledger.checkpoint
         stop = checkpoint.stop_requested()
         if stop or checkpoint.due():

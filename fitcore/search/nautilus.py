@@ -28,6 +28,7 @@ from fitcore.search.streams import single_threaded, stream, sub_seed
 
 FALLBACK_N_SHELL = 300
 FINISH = "finish"
+RECENT = "recent"
 
 
 @functools.cache
@@ -62,6 +63,8 @@ class Nautilus(Search):
     ----------
     Lange 2023, MNRAS 525, 3181 (nautilus).
     """
+
+    version = 2
 
     n_live: int = 300
     n_eff: int = 2000
@@ -121,6 +124,9 @@ class _Run:
         self.n_before = ledger.n_calls
         self.n_batch = -(-settings.n_batch // problem.n_batch) * problem.n_batch
         self.mixture: Mixture | None = None
+        self.recent: list[tuple[Array, Array]] = []
+        self.recorded: dict[str, Array] = dict(ledger.states.get(RECENT, {}))
+        self.n_replayed = 0
         self.sampler: Any = self._sampler()
         self.n_explore = 0
 
@@ -150,22 +156,53 @@ class _Run:
 
     def _log_likelihood(self, u: Array) -> Array:
         inside = np.clip(u[:, : self.problem.n_dim], SMALLEST_U, LARGEST_U)
-        values = checked(self.problem.log_likelihood(inside), len(u))
+        values = self._replayed(inside)
+        if values is None:
+            values = self._evaluated(inside)
+        self.recent.append((inside, values))
         self.ledger.note_best(inside, values)
         return values
+
+    def _evaluated(self, u: Array) -> Array:
+        try:
+            return checked(self.problem.log_likelihood(u), len(u))
+        except Exception:
+            # Inside a batch nautilus has no state that could be written: what was evaluated since the last one is kept and replayed.
+            if self.recent:
+                points, found = (np.concatenate(column) for column in zip(*self.recent, strict=True))
+                self.ledger.states[RECENT] = {"u": points, "value": found}
+            self.ledger.save()
+            raise
+
+    def _replayed(self, u: Array) -> Array | None:
+        """The values recorded before the likelihood raised, where they are of the same points."""
+        part = slice(self.n_replayed, self.n_replayed + len(u))
+        if "u" not in self.recorded or not np.array_equal(self.recorded["u"][part], u):
+            self.recorded = {}
+            return None
+        self.n_replayed += len(u)
+        return self.recorded["value"][part]
 
     def _advance(self, is_done: Callable[[], bool], phase: str, **targets: Any) -> None:
         """Batch by batch, with a look at the checkpoint after each."""
         sampler, ledger = self.sampler, self.ledger
         while not is_done():
             ledger.spend(self.n_batch)
-            sampler.run(n_like_max=int(sampler.n_like) + self.n_batch, f_live=self.settings.f_live, **targets)
+            f_live = np.inf if not sampler.explored and self._is_flat() else self.settings.f_live
+            sampler.run(n_like_max=int(sampler.n_like) + self.n_batch, f_live=f_live, **targets)
             stop = ledger.checkpoint.stop_requested()
             if stop or ledger.checkpoint.due():
                 ledger.checkpoint.save_through(sampler.write, n_calls=ledger.n_calls)
+                self.recent.clear()
             ledger.tell(phase, self._news())
             if stop:
                 raise ledger.interrupted()
+
+    def _is_flat(self) -> bool:
+        """Whether all live points have the same value: there is nothing to zoom into, and f_live would ask for n_live / f_live calls."""
+        log_l = np.concatenate([np.zeros(0), *self.sampler.log_l])
+        best = np.max(log_l, initial=-np.inf)
+        return bool(np.isfinite(best) and np.count_nonzero(log_l == best) >= self.settings.n_live)
 
     def _news(self) -> str:
         sampler = self.sampler
@@ -179,6 +216,7 @@ class _Run:
         self._advance(lambda: bool(self.sampler.explored), "exploration", n_shell=0, n_eff=0, discard_exploration=False)
         if not is_resumed:
             self.ledger.checkpoint.save_through(self.sampler.write, n_calls=self.ledger.n_calls)
+            self.recent.clear()
         self.n_explore = int(np.sum(self.sampler.shell_end_exp)) if self.sampler.discard_exploration else int(self.sampler.n_like)
 
     def _start(self, notes: dict[str, Any]) -> Mixture:
@@ -197,7 +235,9 @@ class _Run:
         start = self._start(journal.notes)
         self.n_explore = int(journal.notes["n_explore"])
         scouted = scout(journal, start, stream(self.seed, f"{FINISH}.scout"), n_starts=self.settings.scout_starts)
-        adapted, frozen, n_adapt = adapt_and_freeze(journal, scouted.mixture, seed=self.seed, name=FINISH, n_eff=self.settings.n_eff)
+        adapted, frozen, n_adapt = adapt_and_freeze(
+            journal, start, seed=self.seed, name=FINISH, n_eff=self.settings.n_eff, anchors=scouted.anchors
+        )
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
         scouting = {"n_gradients": journal.n_gradients, "n_new_modes": scouted.n_new, "was_scouted": journal.n_gradients > 0}
         if frozen.grade == "F":
@@ -215,7 +255,8 @@ class _Run:
         """The sampling phase with the exploration discarded; ``attempt`` holds the diagnostics of a failed finish by importance.
 
         A posterior on which the importance sample failed is difficult for nautilus too: on a strong 12-d banana its evidence was off by up
-        to three times the error, so grade B, error doubled.
+        to three times the error, so grade B, error doubled. Where the scout knows a mode that the exploration lost, its sampling phase is
+        blind to it too: grade F.
         """
         sampler, settings, ledger = self.sampler, self.settings, self.ledger
         if attempt:
@@ -244,7 +285,7 @@ class _Run:
                 **attempt,
                 "finish": "nautilus",
                 "is_fallback": bool(attempt),
-                "grade": "B" if attempt else "A",
+                "grade": ("F" if attempt["n_new_modes"] else "B") if attempt else "A",
                 "n_explore": self.n_explore,
                 "n_eff": float(sampler.n_eff),
                 "n_shells": len(sampler.bounds),

@@ -10,11 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fitcore import backend as _backend  # isort: skip
+
+import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import ndtr as jax_ndtr
 from scipy.special import gammaln, ndtr, ndtri
 
 from fitcore.search.base import Array, Problem
 from fitcore.search.mixture import Mixture
+
+del _backend
 
 Draws = Callable[[int, np.random.Generator], Array]
 
@@ -66,8 +72,21 @@ class _Shape:
         return np.asarray(np.linalg.solve(self.factor, (z - self.mean).T).T, dtype=np.float64)
 
     def log_prob(self, y: Array) -> Array:
-        d = len(self.mean)
-        return -0.5 * np.sum(y * y, axis=1) - np.log(np.diag(self.factor)).sum() - 0.5 * d * np.log(2.0 * np.pi)
+        return -0.5 * np.sum(y * y, axis=1) + self.log_peak
+
+    @property
+    def log_peak(self) -> float:
+        return float(-np.log(np.diag(self.factor)).sum() - 0.5 * len(self.mean) * np.log(2.0 * np.pi))
+
+    def traced(self, bend: Callable[[Any], Any] = lambda y: y) -> Callable[[Any], Any]:
+        """The log density of one point in jax.numpy, in coordinates that ``bend`` makes straight."""
+        inverse = np.linalg.inv(self.factor)
+
+        def log_posterior(z: Any) -> Any:
+            y = bend(jnp.asarray(inverse) @ (z - self.mean))
+            return -0.5 * jnp.sum(y * y) + self.log_peak
+
+        return log_posterior
 
 
 def _known(
@@ -78,10 +97,18 @@ def _known(
     *,
     log_evidence: float = 0.0,
     gradient: Callable[[Array], Array] | None = None,
+    traced: Callable[[Any], Any] | None = None,
     n_batch: int = 32,
 ) -> KnownProblem:
+    """``traced`` is the log posterior of one point in jax.numpy."""
+    constant = 0.5 * n_dim * np.log(2.0 * np.pi) + log_evidence
+
     def of_z(z: Array) -> Array:
         return log_posterior(z) + 0.5 * np.sum(z * z, axis=1) + 0.5 * n_dim * np.log(2.0 * np.pi) + log_evidence
+
+    def of_one(z: Any) -> Any:
+        assert traced is not None
+        return traced(z) + 0.5 * jnp.sum(z * z) + constant
 
     def value_and_gradient(z: Array) -> tuple[Array, Array]:
         assert gradient is not None
@@ -92,6 +119,7 @@ def _known(
         paths=tuple(f"p{i}" for i in range(n_dim)),
         log_likelihood=lambda u: of_z(ndtri(u)),
         value_and_gradient=None if gradient is None else value_and_gradient,
+        traceable=None if traced is None else of_one,
         n_batch=n_batch,
     )
     return KnownProblem(name=name, problem=problem, log_evidence=log_evidence, draw=draw)
@@ -111,6 +139,7 @@ def gaussian(n_dim: int, *, seed: int = 0, log_evidence: float = -3.0) -> KnownP
         lambda n, rng: shape.mean + rng.standard_normal((n, n_dim)) @ shape.factor.T,
         log_evidence=log_evidence,
         gradient=gradient,
+        traced=shape.traced(),
     )
 
 
@@ -126,11 +155,16 @@ def banana(n_dim: int, *, strength: float = 0.8, seed: int = 0) -> KnownProblem:
             bent[:, 2] -= bow
         return bent
 
+    def straight(y: Any) -> Any:
+        bow = strength * (y[0] ** 2 - 1.0)
+        return y.at[1].add(-bow).at[2].add(bow) if n_dim > 2 else y.at[1].add(-bow)
+
     return _known(
         f"banana-{n_dim}",
         n_dim,
         lambda z: shape.log_prob(bend(shape.whiten(z), -1.0)),
         lambda n, rng: shape.mean + bend(rng.standard_normal((n, n_dim)), 1.0) @ shape.factor.T,
+        traced=shape.traced(straight),
     )
 
 
@@ -144,12 +178,16 @@ def edge(n_dim: int, *, seed: int = 0) -> KnownProblem:
         prior = -0.5 * np.sum(z * z, axis=1) - 0.5 * n_dim * np.log(2.0 * np.pi)
         return prior - np.sum(ndtr(z[:, :2]) ** 2, axis=1) / (2.0 * width**2) - log_norm
 
+    def traced(z: Any) -> Any:
+        prior = -0.5 * jnp.sum(z * z) - 0.5 * n_dim * np.log(2.0 * np.pi)
+        return prior - jnp.sum(jax_ndtr(z[:2]) ** 2) / (2.0 * width**2) - log_norm
+
     def draw(n: int, rng: np.random.Generator) -> Array:
         z = rng.standard_normal((n, n_dim))
         z[:, :2] = ndtri(np.clip(np.abs(width * rng.standard_normal((n, 2))), 1e-300, 0.999))
         return z
 
-    return _known(f"edge-{n_dim}", n_dim, log_posterior, draw, log_evidence=log_norm)
+    return _known(f"edge-{n_dim}", n_dim, log_posterior, draw, log_evidence=log_norm, traced=traced)
 
 
 def two_modes(n_dim: int, *, share: float = 0.3, distance: float = 12.0, seed: int = 0) -> KnownProblem:
@@ -171,11 +209,16 @@ def two_modes(n_dim: int, *, share: float = 0.3, distance: float = 12.0, seed: i
         in_second = np.exp(second - np.logaddexp(first, second))
         return np.asarray(-np.linalg.solve(shape.factor.T, (y - in_second[:, None] * step).T).T, dtype=np.float64)
 
+    one = shape.traced()
+
+    def traced(z: Any) -> Any:
+        return jnp.logaddexp(one(z) + np.log1p(-share), one(z - shape.factor @ step) + np.log(share))
+
     def draw(n: int, rng: np.random.Generator) -> Array:
         y = rng.standard_normal((n, n_dim)) + np.where(rng.random((n, 1)) < share, step, 0.0)
         return shape.mean + y @ shape.factor.T
 
-    return _known(f"two-modes-{n_dim}", n_dim, log_posterior, draw, gradient=gradient)
+    return _known(f"two-modes-{n_dim}", n_dim, log_posterior, draw, gradient=gradient, traced=traced)
 
 
 def constrained(n_dim: int, *, cut: float = -0.5, seed: int = 0) -> KnownProblem:
@@ -186,12 +229,18 @@ def constrained(n_dim: int, *, cut: float = -0.5, seed: int = 0) -> KnownProblem
         y = shape.whiten(z)
         return np.where(y[:, 0] > cut, shape.log_prob(y), -np.inf) - float(np.log(ndtr(-cut)))
 
+    inverse = np.linalg.inv(shape.factor)
+
+    def traced(z: Any) -> Any:
+        y = jnp.asarray(inverse) @ (z - shape.mean)
+        return jnp.where(y[0] > cut, -0.5 * jnp.sum(y * y) + shape.log_peak, -jnp.inf) - float(np.log(ndtr(-cut)))
+
     def draw(n: int, rng: np.random.Generator) -> Array:
         y = rng.standard_normal((n, n_dim))
         y[:, 0] = ndtri(ndtr(cut) + (1.0 - ndtr(cut)) * rng.random(n))
         return shape.mean + y @ shape.factor.T
 
-    return _known(f"constrained-{n_dim}", n_dim, log_posterior, draw)
+    return _known(f"constrained-{n_dim}", n_dim, log_posterior, draw, traced=traced)
 
 
 def shell(n_dim: int, *, radius: float = 1.5, width: float = 0.03) -> KnownProblem:

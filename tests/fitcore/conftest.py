@@ -90,7 +90,7 @@ class Point(Analysis):
 
     def compute_latent_variables(self, parameters: Any, model: Model) -> tuple[Any, ...]:
         root = jnp.sqrt if self.use_jax else (lambda value: np.sqrt(value) if value >= 0 else np.nan)
-        return parameters[0] + parameters[1], root(parameters[1])
+        return parameters[0] + parameters[1], root(-parameters[1])
 
 
 @pytest.fixture

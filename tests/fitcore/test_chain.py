@@ -72,6 +72,18 @@ def test_latents_are_computed_once(pipeline: Pipeline, store: Store) -> None:
     assert np.isfinite(latents.parameters[:, 0]).all()
 
 
+def test_a_stage_may_ask_for_some_latents(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:
+    def pipeline(n: int | None) -> Pipeline:
+        return Pipeline("chain", [Stage("first", toy_model, point(), prior_sampling(n_batches=3), n_latents=n)])
+
+    digests = {run_stage(pipeline(n), "first", None, store).digest for n in (None, 40)}
+    assert len(digests) == 1
+    whole, some = (run_latents(pipeline(n), "first", None, store) for n in (None, 40))
+    assert (some.n_samples, some.cached, run_latents(pipeline(40), "first", None, store).cached) == (40, False, True)
+    assert whole.n_samples > 40
+    assert len(stored_results(pipeline(40), None, store)["first"].latent_samples or ()) == 40
+
+
 def test_outcomes_travel_as_plain_data(pipeline: Pipeline, store: Store) -> None:
     outcome = run_stage(pipeline, "first", 0.3, store)
     assert StageOutcome.from_dict(outcome.to_dict()) == outcome

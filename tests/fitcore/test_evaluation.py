@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.errors import NonFiniteLikelihoodError
-from fitcore.evaluation import BatchedLikelihood, batched_rows, memory_report, named
+from fitcore.evaluation import BatchedLikelihood, batched_rows, named
 from fitcore.model import Less, LogUniform, Model, Normal, Uniform
 
 MODEL = Model({"a": Uniform(-1, 1), "b": Normal(0.5, 2), "c": LogUniform(0.1, 10)})
@@ -178,11 +177,3 @@ def test_rows_in_batches_give_columns(batching: str) -> None:
     product, pairs = batched_rows(function, rows, 5.0, batch_size=3, batching=batching)
     assert product == pytest.approx(rows[:, 0] * rows[:, 1] + 5)
     assert pairs == pytest.approx(rows * [1, -1])
-
-
-def test_memory_is_told_in_words() -> None:
-    text = memory_report(Curved(), MODEL, 16)
-    lines = text.splitlines()
-    assert lines[0] == f"Curved: batch of 16, 3 parameters, on {jax.devices()[0].device_kind}"
-    assert [line.split()[0] for line in lines[1:]] == ["likelihood", "gradient"]
-    assert "nothing is compiled" in memory_report(Curved(use_jax=False), MODEL, 16)

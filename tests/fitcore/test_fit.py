@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import pytest
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import CombinedAnalysis
-from fitcore.errors import LikelihoodError, LinkError, ModelError, NonFiniteLikelihoodError, PrecisionError, SearchInterruptedError
+from fitcore.errors import (
+    ConfigError,
+    LikelihoodError,
+    LinkError,
+    ModelError,
+    NonFiniteLikelihoodError,
+    PrecisionError,
+    SearchInterruptedError,
+)
 from fitcore.fit import HookWarning, Request, find, fit, rerun_hooks, run
 from fitcore.model import Model, Normal, TruncatedNormal, Uniform
 from fitcore.store import Store
@@ -62,8 +71,80 @@ def test_latents_have_the_parents_weights_and_mask_one_key(toy_model: Model, sto
         np.testing.assert_array_equal(latents.log_weight, samples.log_weight)
         np.testing.assert_allclose(latents.parameters[:, 0], samples.parameters.sum(axis=1), rtol=1e-13)
         masked = np.isnan(latents.parameters[:, 1])
-        np.testing.assert_array_equal(masked, samples.parameters[:, 1] < 0)
+        np.testing.assert_array_equal(masked, samples.parameters[:, 1] > 0)
         assert 0 < masked.sum() < len(masked)
+
+
+@pytest.mark.parametrize("use_jax", [False, True])
+def test_a_masked_key_is_counted_and_masks_itself_alone(
+    use_jax: bool, toy_model: Model, store: Store, point: Any, prior_sampling: Any
+) -> None:
+    result = fit(toy_model, point(use_jax=use_jax), prior_sampling(n_batches=3), store=store, progress=False)
+    latents = result.latent_samples
+    assert latents is not None
+    n = int((result.samples.parameters[:, 1] > 0).sum())
+    assert latents.n_masked == {"sum": 0, "root": n}
+    assert store.read(result.digest, "latents").attributes["masked"] == {"sum": 0, "root": n}
+    known = ~np.isnan(latents.parameters[:, 1])
+    weight = result.samples.weight[known]
+    assert latents.mean()[1] == pytest.approx(np.sum(weight * np.sqrt(-result.samples.parameters[known, 1])) / weight.sum(), rel=1e-12)
+
+
+def test_so_many_latents_are_stored_beside_those_of_every_sample(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:
+    search = prior_sampling(n_batches=3)
+    whole, some, fewer = (fit(toy_model, point(), search, store=store, progress=False, n_latents=n) for n in (None, 50, 20))
+    assert len({result.digest for result in (whole, some, fewer)}) == 1
+    sizes = [len(result.latent_samples or ()) for result in (whole, some, fewer)]
+    assert sizes == [len(whole.samples), 50, 20]
+    drawn = some.latent_samples
+    assert drawn is not None
+    np.testing.assert_array_equal(drawn.weight, np.full(50, 0.02))
+    sums = whole.samples.parameters.sum(axis=1)
+    assert np.isin(drawn.parameters[:, 0], sums).all()
+    again = fit(toy_model, point(), search, store=store, progress=False, n_latents=50)
+    assert again.latent_samples == drawn
+    for wrong in (0, True, 2.5):
+        with pytest.raises(ConfigError, match=rf"n_latents is {wrong}; it must be a whole number of at least 1, or None"):
+            fit(toy_model, point(), search, store=store, progress=False, n_latents=wrong)  # pyright: ignore[reportArgumentType]
+
+
+def test_failing_latents_leave_the_result(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:
+    class Failing(point):
+        works = False
+
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            if not self.works:
+                raise ZeroDivisionError("no radius")
+            return super().compute_latent_variables(parameters, model)
+
+    analysis, search = Failing(), prior_sampling(n_batches=2)
+    with pytest.raises(LikelihoodError, match=r"ZeroDivisionError: no radius\nat a = .*, b = "):
+        fit(toy_model, analysis, search, store=store, progress=False)
+    stored = find(Request(model=toy_model, analysis=analysis, search=search), store)
+    assert stored is not None
+    assert stored.latent_samples is None
+    analysis.works = True
+    result = fit(toy_model, analysis, search, store=store, progress=False)
+    assert result.is_cached
+    assert result.latent_samples is not None
+    analysis.works = False
+    with pytest.warns(HookWarning, match=r"compute_latent_samples of Failing failed.*no radius(.|\n)*call analysis.compute_latent_samples"):
+        kept = fit(toy_model, analysis, search, progress=False)
+    assert kept.samples == result.samples
+
+
+def test_a_raised_version_serves_no_stale_latents(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:
+    class Changed(point):
+        version = 2
+
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            return 10 * parameters[0], parameters[1]
+
+    Changed.__qualname__, Changed.__module__ = point.__qualname__, point.__module__
+    old, new = (fit(toy_model, kind(), prior_sampling(n_batches=2), store=store, progress=False) for kind in (point, Changed))
+    assert old.digest != new.digest
+    assert new.latent_samples is not None
+    np.testing.assert_array_equal(new.latent_samples.parameters[:, 0], 10 * new.samples.parameters[:, 0])
 
 
 def test_an_interrupted_search_goes_on_and_ends_in_the_same_bytes(
@@ -240,3 +321,11 @@ def test_internal_needs_trust(toy_model: Model, store: Store, point: Any, prior_
 def test_without_a_store_the_result_lives_as_long_as_it_is_held(toy_model: Model, point: Any, prior_sampling: Any) -> None:
     result = fit(toy_model, point(), prior_sampling(), progress=False)
     assert len(result.samples) == 4000
+    again, folder = rerun_hooks(result), result.paths.root
+    del result
+    gc.collect()
+    assert folder.is_dir()
+    assert len(again.samples) == 4000
+    del again
+    gc.collect()
+    assert not folder.exists()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fitcore import evaluation
 from fitcore.analysis.analysis import Analysis
+from fitcore.analysis.latent import LatentWarning, equal_weight
 from fitcore.errors import LikelihoodError, ModelError
 from fitcore.model import Model, Normal, Uniform
 from fitcore.samples import Samples
+from fitcore.summary import SamplesSummary
 
 MODEL = Model({"a": Uniform(-1, 1), "b": Normal(0, 1)})
 
@@ -88,13 +94,133 @@ def test_a_tuple_needs_one_value_for_each_key() -> None:
         Short().compute_latent_samples(samples_of())
 
 
-def test_a_key_that_is_never_finite_is_an_error() -> None:
-    class Hopeless(Derived):
-        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
-            return {"good": parameters[0], "bad": np.inf, "worse": np.nan}
+def test_a_tuple_and_a_dict_are_the_same() -> None:
+    class Tuple(Derived):
+        LATENT_KEYS = ("size.sum", "size.deep.log", "two")
 
-    with pytest.raises(LikelihoodError, match=r"of Hopeless gave no finite value of \['bad', 'worse'\] for any of 10 samples. Mend"):
-        Hopeless().compute_latent_samples(samples_of())
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            nested = super().compute_latent_variables(parameters, model)
+            return nested["size"]["sum"], nested["size"]["deep"]["log"], nested["two"]
+
+    for use_jax in (False, True):
+        assert Tuple(use_jax).compute_latent_samples(samples_of()) == Derived(use_jax).compute_latent_samples(samples_of())
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 23])
+def test_one_trace_and_one_shape(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sum(Derived):
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            return {"two": super().compute_latent_variables(parameters, model)["two"]}
+
+    shapes: list[tuple[int, ...]] = []
+    original = evaluation.compiled
+
+    def watched(function: Any) -> Any:
+        inner = original(function)
+
+        def call(block: Any, arrays: Any) -> Any:
+            shapes.append(block.shape)
+            return inner(block, arrays)
+
+        return call
+
+    monkeypatch.setattr(evaluation, "compiled", watched)
+    analysis = Sum(use_jax=True)
+    assert analysis.compute_latent_samples(samples_of(n), batch_size=4) is not None
+    assert analysis.n_python == [1]
+    assert shapes == [(min(n, 4), 2)] * -(-n // 4)
+
+
+class Lame(Derived):
+    """Two keys that are never finite, and a good one."""
+
+    def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+        return {"good": parameters[0] * 1.0, "bad": np.inf, "worse": np.nan}
+
+
+@pytest.mark.parametrize("use_jax", [False, True])
+@pytest.mark.parametrize("converged", [False, True])
+def test_a_key_that_is_never_finite_is_kept_and_warned_about(use_jax: bool, converged: bool) -> None:
+    samples = samples_of()
+    if not converged:
+        samples = replace(samples, log_weight=np.where(np.arange(10) == 3, 0.0, -100.0))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        latents = Lame(use_jax).compute_latent_samples(samples)
+    assert [(w.category, str(w.message).split(" of Lame ")[1].split(". It")[0]) for w in told] == [
+        (LatentWarning, "gave no finite value of 'bad' for any of 10 samples"),
+        (LatentWarning, "gave no finite value of 'worse' for any of 10 samples"),
+    ]
+    assert latents is not None
+    assert latents.paths == ("good", "bad", "worse")
+    assert latents.n_masked == {"good": 0, "bad": 10, "worse": 10}
+    np.testing.assert_array_equal(latents.parameters[:, 0], samples.parameters[:, 0])
+    summary = latents.summary()  # a warning of NumPy's would be an error here
+    for values in (latents.median_pdf(), latents.mean(), latents.values_at_sigma(3.0)[:, 0], latents.errors_at_sigma(1.0)[:, 1]):
+        np.testing.assert_array_equal(np.isnan(values), [False, True, True])
+    np.testing.assert_array_equal(np.isnan(np.diag(latents.covariance())), [False, True, True])
+    assert SamplesSummary.from_dict(summary.to_dict()) == summary
+    assert Samples.from_arrays(latents.to_arrays()) == latents
+
+
+def test_a_key_that_is_mostly_masked_is_warned_about() -> None:
+    class Half(Derived):
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            return {"root": np.sqrt(parameters[0]) if parameters[0] >= 0 else np.nan}
+
+    samples = samples_of()
+    negative = samples.parameters[:, 0] < 0
+    few = replace(samples, log_weight=np.where(negative, -1.0, 0.0))
+    latents = Half().compute_latent_samples(few)
+    assert latents is not None
+    assert latents.n_masked == {"root": int(negative.sum())}
+    share = few.weight[negative].sum()
+    assert 0 < share < 0.5
+    many = replace(samples, log_weight=np.where(negative, 0.0, -9.0))
+    text = rf"'root' of Half is not finite in {negative.sum()} of 10 samples, which hold 100 % of the posterior"
+    with pytest.warns(LatentWarning, match=text):
+        Half().compute_latent_samples(many)
+
+
+@pytest.mark.parametrize("use_jax", [False, True])
+def test_an_exception_names_the_parameters(use_jax: bool) -> None:
+    samples = samples_of()
+
+    class Raising(Derived):
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            if use_jax or parameters[1] == samples.parameters[4, 1]:
+                raise ZeroDivisionError("no radius")
+            return {"sum": parameters[0]}
+
+    a, b = samples.parameters[4].tolist()
+    where = "while JAX traced it or ran it in batches, as a function of a, b" if use_jax else re.escape(f"at a = {a!r}, b = {b!r}")
+    with pytest.raises(
+        LikelihoodError, match=rf"of Raising raised ZeroDivisionError: no radius\n{where}\nThe search's result is untouched"
+    ):
+        Raising(use_jax).compute_latent_samples(samples)
+
+
+def test_keys_may_not_change_from_sample_to_sample() -> None:
+    class Changing(Derived):
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            return {"plus" if parameters[0] > 0 else "minus": 1.0}
+
+    with pytest.raises(LikelihoodError, match=r"of Changing gave the keys \['plus'\] after \['minus'\]; give the same keys"):
+        Changing().compute_latent_samples(samples_of())
+
+
+def test_so_many_draws_of_equal_weight() -> None:
+    samples = samples_of(200)
+    drawn = equal_weight(samples, 4000, 5)
+    assert drawn == equal_weight(samples, 4000, 5)
+    assert drawn != equal_weight(samples, 4000, 6)
+    np.testing.assert_array_equal(drawn.weight, np.full(4000, 1 / 4000))
+    assert drawn.model is samples.model
+    counts = np.array([(drawn.log_likelihood == value).sum() for value in samples.log_likelihood])
+    expected = 4000 * samples.weight
+    assert np.sum((counts - expected) ** 2 / expected) < 200 + 4 * np.sqrt(2 * 200)  # chi^2 of 199 degrees of freedom
+    row = int(np.flatnonzero((samples.parameters == drawn.parameters[17]).all(axis=1))[0])
+    assert drawn.log_likelihood[17] == samples.log_likelihood[row]
 
 
 @pytest.mark.parametrize("use_jax", [False, True])

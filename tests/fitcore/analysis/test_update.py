@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.update import QuickUpdates
@@ -41,8 +45,7 @@ def event(u: float | None, log_likelihood: float | None) -> ProgressEvent:
 
 
 def settled(updates: QuickUpdates) -> None:
-    if updates._pending is not None:
-        updates._pending.result(10)
+    assert updates.wait(10)
 
 
 def test_better_points_only_and_on_a_thread_of_its_own() -> None:
@@ -91,7 +94,7 @@ def test_failures_are_counted_and_go_no_further() -> None:
         updates(event(0.5, value))
         settled(updates)
     updates.close()
-    assert updates.n_failed == 2
+    assert updates.account() == {"n_shown": 0, "n_failed": 2, "last_failure": "RuntimeError: no screen", "is_pending": False}
 
 
 def test_an_analysis_that_does_not_support_it_is_left_alone() -> None:
@@ -100,6 +103,7 @@ def test_an_analysis_that_does_not_support_it_is_left_alone() -> None:
     updates(event(0.5, -3.0))
     updates.close()
     assert analysis.seen == []
+    assert updates.account() == {}
 
 
 def test_closing_does_not_wait() -> None:
@@ -111,3 +115,34 @@ def test_closing_does_not_wait() -> None:
     assert analysis.seen == []
     analysis.gate.set()
     settled(updates)
+
+
+HANGING = """
+import sys, threading, time
+import numpy as np
+import fitcore as fc
+from fitcore.analysis.update import QuickUpdates
+from fitcore.search.base import ProgressEvent
+
+class Hanging(fc.Analysis):
+    started = threading.Event()
+    supports_background_update = True
+    def perform_quick_update(self, paths, instance):
+        self.started.set()
+        time.sleep(float(sys.argv[1]))
+        print("shown", flush=True)
+
+updates = QuickUpdates(Hanging(), fc.Model({"a": fc.Uniform(0, 1)}), None)
+updates(ProgressEvent(phase="x", n_calls=1, u_best=np.array([0.5]), log_likelihood_best=0.0))
+assert Hanging.started.wait(10)
+updates.close()
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(300, "done\n"), (0.5, "done\nshown\n")])
+def test_the_end_of_the_process_does_not_wait_for_a_hanging_update(seconds: float, told: str) -> None:
+    start = time.monotonic()
+    found = subprocess.run([sys.executable, "-c", HANGING, str(seconds)], capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stdout) == (0, told), found.stderr
+    assert time.monotonic() - start < 30

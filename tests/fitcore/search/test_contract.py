@@ -6,8 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
-from fitcore.search import Importance, Nautilus, NoCheckpoint, ProgressEvent, Search, SearchOutcome, silent
+from fitcore.search import (
+    NUTS,
+    Dynesty,
+    Importance,
+    MultiStart,
+    Nautilus,
+    NoCheckpoint,
+    Problem,
+    ProgressEvent,
+    Search,
+    SearchOutcome,
+    silent,
+)
+from fitcore.search.convergence import bulk_effective_sample_size
 from fitcore.search.problems import (
     KnownProblem,
     banana,
@@ -25,12 +39,30 @@ SEARCHES: dict[str, Search] = {
     "nautilus-importance": Nautilus(n_live=100, n_eff=1000),
     "nautilus-nautilus": Nautilus(n_live=150, n_eff=1000, finish="nautilus"),
 }
+SPECIALISTS: dict[str, Search] = {
+    "multistart": MultiStart(n_starts=24),
+    "multistart-simplex": MultiStart(n_starts=12, method="simplex"),
+    "dynesty": Dynesty(n_live=100, d_log_z=0.1),
+    "nuts": NUTS(n_eff=400, n_warmup=300),
+}
+EVERY = {**SEARCHES, **SPECIALISTS}
 PROBLEMS = {known.name: known for known in known_problems()}
+# What each can honestly solve: peaks that are Gaussian; one connected mode; anything of a few dimensions, with patience.
+CAN_SOLVE = {
+    "multistart": ("gaussian-2", "gaussian-5", "gaussian-10", "two-modes-4"),
+    "multistart-simplex": ("gaussian-2", "gaussian-5", "two-modes-4"),
+    "dynesty": ("gaussian-2", "banana-5", "edge-4", "two-modes-4", "constrained-4"),
+    "nuts": ("gaussian-5", "banana-5", "edge-4"),
+}
+SMALL = gaussian(3)  # one object, so that what is compiled for it is compiled once
+
+
+def posed(search: Search, known: KnownProblem, seed: int = 1) -> Problem:
+    return known.with_proposal(seed=seed) if isinstance(search, Importance) else known.problem
 
 
 def solved(search: Search, known: KnownProblem, seed: int = 1) -> SearchOutcome:
-    problem = known.with_proposal(seed=seed) if isinstance(search, Importance) else known.problem
-    return search.run(problem, seed=seed, checkpoint=NoCheckpoint(), progress=silent)
+    return search.run(posed(search, known, seed), seed=seed, checkpoint=NoCheckpoint(), progress=silent)
 
 
 def same(a: SearchOutcome, b: SearchOutcome) -> bool:
@@ -38,7 +70,8 @@ def same(a: SearchOutcome, b: SearchOutcome) -> bool:
         np.array_equal(a.u, b.u)
         and np.array_equal(a.log_likelihood, b.log_likelihood)
         and np.array_equal(a.log_weight, b.log_weight)
-        and (a.log_evidence, a.log_evidence_error, a.n_calls) == (b.log_evidence, b.log_evidence_error, b.n_calls)
+        and np.array_equal([a.log_evidence, a.log_evidence_error], [b.log_evidence, b.log_evidence_error], equal_nan=True)
+        and a.n_calls == b.n_calls
         and dict(a.diagnostics) == dict(b.diagnostics)
     )
 
@@ -69,38 +102,70 @@ def test_every_search_solves_every_problem(search: str, problem: str) -> None:
         assert np.max(np.abs(sigma)) < 4.5
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize(
+    ("search", "problem"),
+    [
+        pytest.param(search, problem, marks=[pytest.mark.slow] if (search, problem) == ("nuts", "edge-4") else [])
+        for search, problems in CAN_SOLVE.items()
+        for problem in problems
+    ],
+)
+def test_the_specialists_solve_what_they_can(search: str, problem: str) -> None:
+    known = PROBLEMS[problem]
+    counted, counts = counting(known.problem)
+    outcome = SPECIALISTS[search].run(counted, seed=1, checkpoint=NoCheckpoint(), progress=silent)
+
+    # The chains' gradients are made inside compiled steps, where nothing can be counted from outside.
+    hidden = int(outcome.diagnostics["n_gradients"]) if search == "nuts" else 0
+    assert outcome.n_calls == counts["values"] + counts["gradients"] + hidden
+    assert outcome.u.shape == (len(outcome.log_weight), known.problem.n_dim)
+    assert np.all((outcome.u > 0) & (outcome.u < 1))
+    np.testing.assert_allclose(outcome.log_likelihood, known.problem.log_likelihood(outcome.u), rtol=1e-9)
+    assert np.exp(outcome.log_weight).sum() == pytest.approx(1.0, abs=1e-12)
+
+    if search == "dynesty":
+        assert abs(outcome.log_evidence - known.log_evidence) < 3.5 * outcome.log_evidence_error
+        assert 0.05 < outcome.log_evidence_error < 0.4
+    else:
+        assert np.isnan(outcome.log_evidence)
+        assert np.isnan(outcome.log_evidence_error)
+    # With dynesty the shares of modes are as uncertain as the evidence, and random walks within a strong banana are so correlated that the
+    # weights' effective number is several times too large, with one walker as with many: the evidence is tested, the moments are not.
+    if (search, problem) not in (("dynesty", "two-modes-4"), ("dynesty", "banana-5")):
+        mean, sigma = standardized_errors(known, outcome.u, outcome.log_weight)
+        mean_worth, sigma_worth = independence(outcome) if search == "nuts" else (1.0, 1.0)
+        assert np.max(np.abs(mean) * mean_worth) < 4.5
+        assert np.max(np.abs(sigma) * sigma_worth) < 4.5
+
+
+def independence(outcome: SearchOutcome, n_chains: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """By how much the errors of means and of standard deviations count less than those of as many independent draws, by parameter."""
+    chains = ndtri(outcome.u).reshape(-1, n_chains, outcome.u.shape[1]).transpose(2, 1, 0)
+    worth = [[bulk_effective_sample_size(part) for part in (one, (one - one.mean()) ** 2)] for one in chains]
+    return tuple(np.sqrt(np.array(worth).T / len(outcome.u)))
+
+
+@pytest.mark.parametrize("search", EVERY)
 def test_same_seed_same_bits_other_seed_other_bits(search: str) -> None:
-    known = gaussian(3)
-    first, again = solved(SEARCHES[search], known, seed=2), solved(SEARCHES[search], known, seed=2)
+    first, again = solved(EVERY[search], SMALL, seed=2), solved(EVERY[search], SMALL, seed=2)
     assert same(first, again)
-    problem = known.with_proposal(seed=2) if search == "importance" else known.problem
-    other = SEARCHES[search].run(problem, seed=3, checkpoint=NoCheckpoint(), progress=silent)
-    assert other.log_evidence != first.log_evidence
+    other = EVERY[search].run(posed(EVERY[search], SMALL, seed=2), seed=3, checkpoint=NoCheckpoint(), progress=silent)
+    assert not np.array_equal(other.u[:10], first.u[:10])
 
 
-@pytest.mark.parametrize("search", SEARCHES)
-def test_one_parameter(search: str) -> None:
-    known = gaussian(1)
-    outcome = solved(SEARCHES[search], known)
-    assert outcome.u.shape[1] == 1
-    assert abs(outcome.log_evidence - known.log_evidence) < 3.5 * outcome.log_evidence_error
-
-
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("search", EVERY)
 def test_the_global_generator_and_the_warnings_of_numpy_are_left_alone(search: str) -> None:
     before = np.random.get_state()[1].copy()  # type: ignore[union-attr]  # noqa: NPY002
     errors = np.geterr()
-    solved(SEARCHES[search], gaussian(2))
+    solved(EVERY[search], SMALL)
     assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[arg-type]  # noqa: NPY002
     assert np.geterr() == errors
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("search", EVERY)
 def test_progress_tells_phase_calls_and_best_point(search: str) -> None:
-    known, events = gaussian(3), []
-    problem = known.with_proposal() if search == "importance" else known.problem
-    outcome = SEARCHES[search].run(problem, seed=1, checkpoint=NoCheckpoint(), progress=events.append)
+    events = []
+    outcome = EVERY[search].run(posed(EVERY[search], SMALL), seed=1, checkpoint=NoCheckpoint(), progress=events.append)
     assert all(isinstance(event, ProgressEvent) for event in events)
     calls = [event.n_calls for event in events]
     assert calls == sorted(calls)
@@ -108,7 +173,29 @@ def test_progress_tells_phase_calls_and_best_point(search: str) -> None:
     best = events[-1].log_likelihood_best
     assert best is not None
     assert best >= outcome.log_likelihood.max()
-    assert known.problem.log_likelihood(events[-1].u_best[None])[0] == best
+    # To rounding: a matrix product may round differently for one point than for many.
+    assert SMALL.problem.log_likelihood(events[-1].u_best[None])[0] == pytest.approx(best, rel=1e-12)
+
+
+@pytest.mark.parametrize("search", [pytest.param(name, marks=[pytest.mark.slow] if name == "nuts" else []) for name in EVERY])
+def test_one_parameter(search: str) -> None:
+    known = gaussian(1)
+    outcome = solved(EVERY[search], known)
+    assert outcome.u.shape[1] == 1
+    if not np.isnan(outcome.log_evidence):
+        assert abs(outcome.log_evidence - known.log_evidence) < 3.5 * outcome.log_evidence_error
+    assert abs(np.exp(outcome.log_weight) @ ndtri(outcome.u) - known.draw(20_000, np.random.default_rng(1)).mean()) < 0.03
+
+
+TRACED = [gaussian(3), banana(4), edge(4), two_modes(3), constrained(3)]
+
+
+@pytest.mark.parametrize("known", TRACED, ids=lambda known: known.name)
+def test_the_traced_form_of_the_known_problems_is_the_same_function(known: KnownProblem) -> None:
+    z = known.draw(20, np.random.default_rng(1))
+    assert known.problem.traceable is not None
+    traced = [float(known.problem.traceable(point)) for point in np.concatenate([z, z + 1.0])]
+    np.testing.assert_allclose(traced, known.problem.log_likelihood(_cdf(np.concatenate([z, z + 1.0]))), rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("known", [gaussian(3), banana(4), edge(4), two_modes(3), constrained(3)], ids=lambda known: known.name)

@@ -81,6 +81,29 @@ def test_a_stop_saves_first(folder_checkpoint: Any) -> None:
     assert len(folder_checkpoint.arrays["part"]["value"]) == 256
 
 
+def test_many_single_points_replay_in_linear_time(folder_checkpoint: Any) -> None:
+    """Counted, not timed: the record is not summed anew for every point."""
+
+    class Part(list):  # type: ignore[type-arg]
+        n_walks = 0
+
+        def __iter__(self) -> Any:
+            Part.n_walks += 1
+            return super().__iter__()
+
+    z = gaussian(2).draw(300, np.random.default_rng(1))
+    first = ledger(folder_checkpoint)
+    log = first.journal("part", gaussian(2).problem)
+    for point in z:
+        log.log_likelihood(point[None])
+    first.save()
+    log = ledger(folder_checkpoint).journal("part", gaussian(2).problem)
+    log._written = {key: Part(parts) for key, parts in log._written.items()}
+    again = [log.log_likelihood(point[None])[0] for point in z]
+    assert Part.n_walks == 0
+    np.testing.assert_allclose(again, gaussian(2).problem.log_likelihood(unit_cube(z)), rtol=1e-9)
+
+
 @pytest.mark.parametrize("n_batch", [1, 32, 100, 500])
 def test_batches_are_whole(n_batch: int) -> None:
     known = gaussian(2)

@@ -3,41 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fitcore.search.adaptation import anchored
 from fitcore.search.base import NoCheckpoint, silent
 from fitcore.search.journal import Journal, Ledger
 from fitcore.search.mixture import Mixture
 from fitcore.search.problems import KnownProblem, gaussian, two_modes
-from fitcore.search.scout import descend, scout
+from fitcore.search.scout import scout
 
 
 def journal(known: KnownProblem) -> Journal:
     ledger = Ledger(checkpoint=NoCheckpoint(), progress=silent, n_like_max=10**6, limit_name="n_like_max")
     return ledger.journal("scout", known.problem)
-
-
-def test_descend_reaches_the_minimum_of_a_narrow_valley() -> None:
-    """Rosenbrock's function in four dimensions has its minimum, 0, at ones."""
-
-    def rosenbrock(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a, b = z[:, 1:] - z[:, :-1] ** 2, 1.0 - z[:, :-1]
-        gradient = np.zeros_like(z)
-        gradient[:, 1:] += 20.0 * a
-        gradient[:, :-1] += -40.0 * a * z[:, :-1] - 2.0 * b
-        return np.sum(10.0 * a**2 + b**2, axis=1), gradient
-
-    places, values = descend(rosenbrock, np.random.default_rng(1).standard_normal((6, 4)))
-    assert np.sum(values < 1e-2) >= 4
-    np.testing.assert_allclose(places[np.argmin(values)], 1.0, atol=0.1)
-
-
-def test_a_start_where_the_function_is_not_finite_is_dropped() -> None:
-    def half(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.where(z[:, 0] > 0, np.sum(z**2, axis=1), np.inf), 2.0 * z
-
-    places, values = descend(half, np.array([[1.0, 1.0], [-1.0, 1.0]]))
-    assert values[1] == np.inf
-    assert values[0] < 0.1
-    assert np.all(places[0] >= 0)
 
 
 @pytest.mark.parametrize("n_dim", [3, 8, 15])
@@ -49,7 +25,7 @@ def test_the_unknown_mode_is_found_with_its_place_and_width(n_dim: int) -> None:
     assert found.n_new == 1
     assert log.n_gradients < 16 * 60
     z = known.draw(2000, np.random.default_rng(2))
-    gain = found.mixture.log_prob(z) - start.log_prob(z)
+    gain = anchored(start, found.anchors).log_prob(z) - start.log_prob(z)
     assert 0.2 < np.mean(gain > 3.0) < 0.4, "the second mode holds 30 % of the draws"
 
 
@@ -58,7 +34,9 @@ def test_nothing_new_where_the_proposal_knows_all() -> None:
     start = known.with_proposal().proposal
     found = scout(journal(known), start, np.random.default_rng(1), n_starts=16)
     assert found.n_new == 0
-    assert found.mixture == start
+    assert anchored(start, found.anchors) is start
+    assert found.anchors is not None
+    assert found.anchors.weight == pytest.approx([0.7, 0.3], abs=0.01)
 
 
 def test_a_likelihood_of_nothing_but_minus_infinity() -> None:

@@ -113,6 +113,7 @@ def test_a_constant_added_to_the_data_changes_nothing() -> None:
     assert values[0] == pytest.approx(values[1], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_agrees_with_central_differences(frame: Frame) -> None:
     """The amplitudes are held in the gradient, and solved anew in the differences: the envelope theorem."""
     model = isothermal_model()

@@ -1,0 +1,84 @@
+"""What the store tells of a result beyond the result itself: who asked for it, and its latent variables. Nothing is computed here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fitcore.analysis.analysis import Analysis
+from fitcore.analysis.combined import analysis_identity
+from fitcore.errors import ConfigError, ResultNotFoundError
+from fitcore.identity import canonical
+from fitcore.model import Model
+from fitcore.samples import Samples
+from fitcore.store import Record, Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRequest:
+    """A request as far as it can be told from its stored result and its analysis: enough for the hooks after the commit."""
+
+    digest: str
+    model: Model
+    analysis: Analysis
+    name: str
+    n_latents: int | None = None
+
+
+def specified_analysis(record: Record) -> Any:
+    """The canonical form of the analysis that a stored result was asked with."""
+    return next((form for key, form in record.spec[1] if key == canonical("analysis")), None)
+
+
+def stored_request(analysis: Analysis, store: Store, *, digest: str | None = None) -> StoredRequest:
+    """The request of the one stored result of ``analysis``; of several, of the one whose digest begins with ``digest``.
+
+    Raises
+    ------
+    ResultNotFoundError
+        when there is none.
+    ConfigError
+        when there are several; their digests are told.
+    """
+    wanted = canonical(analysis_identity(analysis))
+    records = [record for row in store.table() if (record := store.lookup(row["digest"])) is not None]
+    own = [r for r in records if specified_analysis(r) == wanted and r.digest.startswith(digest or "")]
+    if not own:
+        which = "" if digest is None else f" whose digest begins with {digest!r}"
+        raise ResultNotFoundError(
+            f"The store {store.path} holds no result of this {type(analysis).__name__}{which} among its {len(records)}. Its data, settings "
+            "and version must be those of the fit; fit it first."
+        )
+    if len(own) > 1:
+        found = ", ".join(f"{r.digest[:12]} ({r.provenance.get('name', '')})" for r in own)
+        raise ConfigError(
+            f"The store {store.path} holds {len(own)} results of this {type(analysis).__name__}: {found}. Name one by digest."
+        )
+    record = own[0]
+    name = str(record.provenance.get("name", "fit"))
+    return StoredRequest(digest=record.digest, model=Model.from_dict(record.attributes["model"]), analysis=analysis, name=name)
+
+
+def latents_part(n_latents: int | None) -> str:
+    """The name under which a result's latent variables are stored: of every sample, or of so many draws."""
+    return "latents" if n_latents is None else f"latents-{n_latents}"
+
+
+def read_latents(store: Store, key: str, n_latents: int | None) -> Samples | None:
+    """The stored latent variables; None where they are not computed yet, or the analysis has none."""
+    part = store.lookup(key, latents_part(n_latents))
+    if part is None or part.attributes["n_keys"] == 0:
+        return None
+    return Samples.from_arrays(part.arrays())
+
+
+def store_latents(store: Store, key: str, n_latents: int | None, found: Samples | None) -> int:
+    """Store latent variables, or that there are none, beside their result; returns the number of samples."""
+    attributes = {
+        "n_keys": 0 if found is None else len(found.paths),
+        "n_samples": 0 if found is None else len(found),
+        "masked": {} if found is None else found.n_masked,
+    }
+    arrays = {} if found is None else found.to_arrays()
+    store.commit_part(key, latents_part(n_latents), arrays=arrays, attributes=attributes)
+    return attributes["n_samples"]
