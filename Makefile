@@ -32,6 +32,9 @@ lock:  ## make the lock anew from pyproject.toml (needs uv)
 
 bench: install  ## timings and accuracies, kept in benchmarks/*.json
 	$(BIN)/python -m benchmarks.searches
+	$(BIN)/python -m benchmarks.evidences
+	$(BIN)/python -m benchmarks.seeded
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.lens_likelihood
 	$(BIN)/python -m benchmarks.basins
 	$(BIN)/python -m benchmarks.proposals

@@ -68,6 +68,10 @@ class Result:
         self._source = source
         return self
 
+    def __repr__(self) -> str:
+        where = "" if self._source is None else f" {self.digest[:12]}{', from the store' if self.is_cached else ''}"
+        return f"<{type(self).__name__}{where}: {self.samples_summary}>"
+
     @property
     def source(self) -> ResultSource:
         """Model, digest and readers of this result."""

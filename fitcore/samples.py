@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fitcore.errors import NonFiniteLikelihoodError, SpecError
 from fitcore.statistics import central_interval, known_quantile, weighted_covariance, weighted_mean
 from fitcore.summary import SamplesSummary
+from fitcore.text import samples_csv
 
 if TYPE_CHECKING:
     from fitcore.model import Model
@@ -203,6 +204,10 @@ class Samples:
         diagnostics : of the search, kept as they are.
         """
         return _summary_of(self, n_calls, dict(diagnostics or {}))
+
+    def to_csv(self) -> str:
+        """All samples as CSV text, a line each: parameters by path, log_likelihood, log_prior, weight."""
+        return samples_csv(self)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All there is, by name, as arrays that any file format holds; the paths as UTF-8 bytes."""

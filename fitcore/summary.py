@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitcore.errors import SpecError
+from fitcore.text import summary_table
 
 Array = NDArray[np.float64]
 
@@ -77,6 +78,9 @@ class SamplesSummary:
     def by_path(self, name: str = "median") -> dict[str, float]:
         """One of the tuples as a dict by path."""
         return dict(zip(self.paths, getattr(self, name), strict=True))
+
+    def __str__(self) -> str:
+        return summary_table(self)
 
     def to_dict(self) -> dict[str, Any]:
         """A form that strict JSON holds exactly: tuples as lists, numbers that are not finite as ``{"float": "nan"}``."""

@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from fitcore.text import with_errors
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -34,12 +36,7 @@ def json_line(row: Mapping[str, Any]) -> str:
 
 def quantity(value: Mapping[str, float]) -> str:
     """Median and 1 sigma errors, with two digits of the error."""
-    median, lower, upper = (value[key] for key in ("median", "lower", "upper"))
-    error = 0.5 * (upper - lower)
-    if not (math.isfinite(error) and error > 0):
-        return f"{median:.6g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{median:.{digits}f} +{upper - median:.{digits}f} -{median - lower:.{digits}f}"
+    return with_errors(value["median"], value["lower"], value["upper"])
 
 
 def duration(seconds: float) -> str:
