@@ -167,6 +167,7 @@ def test_a_signal_to_every_process_saves_too(fitcore: Any, finished: Any, slow_l
     nobody_left(fitcore, str(store))
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_costs_no_work(fitcore: Any, finished: Any, slow_line: Path, tmp_path: Path) -> None:
     store, digests = tmp_path / "store", digests_of(finished)
     process = fitcore.start(*words_for(slow_line, store), mark=str(store))

@@ -104,6 +104,7 @@ def test_a_server_that_ends_says_why_at_once(tmp_path: Path) -> None:
     assert "unable to open database file" in reasons[0]
 
 
+@pytest.mark.slow
 def test_a_server_asked_to_end_says_nothing(tmp_path: Path) -> None:
     own = Settings(store=Path("s"), cache=tmp_path, threads=1, prefect_api_url=None, server_seconds=120.0, no_color=True)
     with server.available(own, pytest.fail) as (url, _):

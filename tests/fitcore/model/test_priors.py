@@ -130,22 +130,22 @@ def test_density_vanishes_outside_the_support_without_a_warning(prior: Prior) ->
 
 @pytest.mark.parametrize("prior", EXAMPLES, ids=str)
 def test_gradients_are_finite_everywhere(prior: Prior) -> None:
-    transform = jax.vmap(jax.grad(prior.transform))(jnp.asarray(EDGES))
+    transform = jax.jit(jax.vmap(jax.grad(prior.transform)))(jnp.asarray(EDGES))
     assert np.all(np.isfinite(transform))
     assert np.all(transform[2:-2] > 0)
     z = jnp.linspace(-12.0, 12.0, 25)
-    assert np.all(np.isfinite(jax.vmap(jax.grad(prior.from_probit))(z)))
-    assert np.all(np.isfinite(jax.vmap(jax.hessian(prior.from_probit))(z)))
+    assert np.all(np.isfinite(jax.jit(jax.vmap(jax.grad(prior.from_probit)))(z)))
+    assert np.all(np.isfinite(jax.jit(jax.vmap(jax.hessian(prior.from_probit)))(z)))
     x = prior.from_probit(jnp.linspace(-3.0, 3.0, 7))
-    assert np.all(np.isfinite(jax.vmap(jax.grad(prior.log_prob))(x)))
-    assert np.all(np.isfinite(jax.vmap(jax.grad(prior.probit))(x)))
+    assert np.all(np.isfinite(jax.jit(jax.vmap(jax.grad(prior.log_prob)))(x)))
+    assert np.all(np.isfinite(jax.jit(jax.vmap(jax.grad(prior.probit)))(x)))
 
 
 @pytest.mark.parametrize("prior", EXAMPLES, ids=str)
 def test_gradient_of_from_probit_is_the_density_ratio(prior: Prior) -> None:
     z = jnp.asarray([-6.0, -1.0, 0.0, 0.2, 3.0, 6.0]) * (0.25 if isinstance(prior, ProbitNormal) else 1.0)
     x = prior.from_probit(z)
-    slope = jax.vmap(jax.grad(prior.from_probit))(z)
+    slope = jax.jit(jax.vmap(jax.grad(prior.from_probit)))(z)
     expected = jnp.exp(-0.5 * z * z - 0.5 * jnp.log(2 * jnp.pi) - prior.log_prob(x))
     np.testing.assert_allclose(slope, expected, rtol=1e-9)
 
