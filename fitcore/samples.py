@@ -244,13 +244,13 @@ def _decoded(paths: Sequence[Any]) -> tuple[str, ...]:
 
 def _summary_of(samples: Samples, n_calls: int, diagnostics: Mapping[str, float | int | str | bool]) -> SamplesSummary:
     best = samples.best_index
-    one, three = samples.values_at_sigma(1.0), samples.values_at_sigma(3.0)
+    median, one, three = _median_and_intervals(samples)
     return SamplesSummary(
         paths=samples.paths,
         best=tuple(samples.parameters[best].tolist()),
         log_likelihood=float(samples.log_likelihood[best]),
         log_prior=float(samples.log_prior[best]),
-        median=tuple(samples.median_pdf().tolist()),
+        median=tuple(median.tolist()),
         mean=tuple(samples.mean().tolist()),
         lower_1_sigma=tuple(one[:, 0].tolist()),
         upper_1_sigma=tuple(one[:, 1].tolist()),
@@ -264,3 +264,11 @@ def _summary_of(samples: Samples, n_calls: int, diagnostics: Mapping[str, float 
         n_calls=n_calls,
         diagnostics=diagnostics,
     )
+
+
+def _median_and_intervals(samples: Samples) -> tuple[Array, Array, Array]:
+    """Medians (n_dim,), and the intervals at 1 and 3 sigma (n_dim, 2); each column is sorted once for all of them."""
+    if not samples.is_converged:
+        return samples.median_pdf(), samples.values_at_sigma(1.0), samples.values_at_sigma(3.0)
+    table = samples.quantiles([0.5, *central_interval(1.0), *central_interval(3.0)])
+    return table[:, 0], table[:, 1:3], table[:, 3:5]
