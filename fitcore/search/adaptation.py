@@ -214,7 +214,9 @@ def adapt(
     reachable = EFFICIENCY_REACHABLE * ideal_efficiency(start.n_dim)
     rounds = Rounds() if earlier is None else earlier.rounds
     start = anchored(start, anchors)
-    mixture, growth, n_full = (start, 1.0, 0) if earlier is None else (_updated(earlier.mixture, rounds, rng)[0], LARGEST_GROWTH, 2)
+    mixture, growth, n_full = start, 1.0, 0
+    if earlier is not None:
+        mixture, growth, n_full = anchored(_updated(earlier.mixture, rounds, rng)[0], anchors), LARGEST_GROWTH, 2
     best: tuple[float, float, Mixture] = (-1.0, np.inf, start)
     history: list[tuple[float, float]] = []
     is_converged = False
