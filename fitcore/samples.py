@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fitcore import handover
 from fitcore.errors import NonFiniteLikelihoodError, SpecError
 from fitcore.statistics import central_interval, known_quantile, weighted_covariance, weighted_mean
 from fitcore.summary import SamplesSummary
-from fitcore.text import samples_csv
+from fitcore.text import arrays_of_csv, samples_csv
 
 if TYPE_CHECKING:
     from fitcore.model import Model
@@ -206,8 +207,74 @@ class Samples:
         return _summary_of(self, n_calls, dict(diagnostics or {}))
 
     def to_csv(self) -> str:
-        """All samples as CSV text, a line each: parameters by path, log_likelihood, log_prior, weight."""
+        """All samples as CSV text, a line each, for any program that reads tables.
+
+        Columns: the parameters by path, in their units, log_likelihood, log_prior, log_weight, weight (they sum to one), log_evidence,
+        log_evidence_error (the same in every line). Every digit is there, so `from_csv` gives the same samples back.
+        """
         return samples_csv(self)
+
+    @classmethod
+    def from_csv(cls, text: str) -> Samples:
+        """The samples that `to_csv` gave, equal to the last bit; they know no model.
+
+        Raises
+        ------
+        SpecError : the columns are others, a field is no number, or several evidences are in it.
+        """
+        return cls.from_arrays(arrays_of_csv(text))
+
+    def to_arviz(self, *, n: int | None = None, seed: int = 0, labels: Mapping[str, str] | None = None, masked: str = "refuse") -> Any:
+        """An ``xarray.DataTree`` for ArviZ, which knows no weights: draws of equal weight by systematic resampling, in one chain.
+
+        Group "posterior" holds a variable for each path, shape (1, n), in the parameters' units; "sample_stats" holds ``lp`` (log of
+        likelihood times prior), ``log_likelihood`` and ``log_prior``. Evidence, its error and how it was resampled are attributes of both.
+        The draws are independent of their order; a sample of large weight appears more than once.
+
+        Parameters
+        ----------
+        n : draws; the effective sample size by default, so that ArviZ's errors of the mean come out right.
+        seed : of the resampling; the same draws for the same seed.
+        labels : by path, as matplotlib shows them (``"$r_E$"``); kept as the variables' ``long_name``. The path by default.
+        masked : "refuse", or "drop" to keep only samples without NaN; see `fitcore.handover`.
+
+        Raises
+        ------
+        ConfigError : the package arviz-base is not installed.
+        SpecError : values are masked, or a label is for no parameter.
+        """
+        return handover.to_arviz(self, n=n, seed=seed, labels=labels, masked=masked)
+
+    def to_anesthetic(self, *, labels: Mapping[str, str] | None = None, masked: str = "refuse") -> Any:
+        """An ``anesthetic.Samples``: a weighted data frame with a column for each path, ``logL`` and ``log_prior``.
+
+        Log-evidence and its error are in its ``attrs``. It is no ``NestedSamples``: that one computes the evidence from the birth contours
+        of nested sampling, which weighted samples do not have.
+
+        Parameters and errors are those of `to_arviz`, with the package anesthetic.
+        """
+        return handover.to_anesthetic(self, labels=labels, masked=masked)
+
+    def to_getdist(self, *, labels: Mapping[str, str] | None = None, masked: str = "refuse") -> Any:
+        """A ``getdist.MCSamples``: weighted, marked as uncorrelated, ``loglikes`` being minus the log of likelihood times prior.
+
+        Where the samples know their model, the supports of its priors are the hard limits, so that densities do not leak over them.
+        ``loglikes`` are left out where any is unknown. Samples of weight zero are left out. There is no place for the evidence.
+
+        Parameters and errors are those of `to_arviz`, with the package getdist.
+        """
+        return handover.to_getdist(self, labels=labels, masked=masked)
+
+    def to_corner(self, *, labels: Mapping[str, str] | None = None, masked: str = "refuse", **options: Any) -> Any:
+        """A ``matplotlib`` figure of all parameters against each other by ``corner.corner``, weighted, with median and 68 % lines.
+
+        Parameters
+        ----------
+        options : further options of ``corner.corner``; they win over ours (``quantiles``).
+
+        ``labels``, ``masked`` and errors are those of `to_arviz`, with the package corner. Samples of weight zero are left out.
+        """
+        return handover.to_corner(self, labels=labels, masked=masked, **options)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """All there is, by name, as arrays that any file format holds; the paths as UTF-8 bytes."""

@@ -82,5 +82,31 @@ def weighted_covariance(x: Array, weight: Array) -> Array:
     return np.where(total > 0.0, spread, np.nan)
 
 
+def systematic_resampling(weight: Array, n: int, seed: int) -> NDArray[np.int64]:
+    """Which samples make ``n`` draws of equal weight, in random order, shape (n,).
+
+    One random number shifts a comb of ``n`` equal teeth over the summed weights, so that sample k is taken ``n weight[k]`` times, rounded
+    down or up: the least noise that draws of equal weight can have. The order is then shuffled, so that repeated draws do not stand side by
+    side. The same for the same seed.
+
+    Parameters
+    ----------
+    weight : not negative, sums to one, shape (n_samples,).
+    n : how many draws, > 0.
+
+    References
+    ----------
+    Kitagawa (1996), J. Comput. Graph. Stat. 5, 1; Douc, Cappe & Moulines (2005), arXiv:cs/0507025.
+    """
+    if n < 1:
+        raise SpecError(f"systematic_resampling: n is {n!r}; it must be at least 1.")
+    rng = np.random.default_rng(seed)
+    summed = np.cumsum(weight)
+    teeth = (rng.random() + np.arange(n)) / n * summed[-1]
+    # the last tooth may be rounded up to the very end, past all weight
+    last = np.flatnonzero(weight)[-1]
+    return rng.permutation(np.minimum(np.searchsorted(summed, teeth, side="right"), last))
+
+
 def _known_weight(x: Array, weight: Array) -> Array:
     return np.where(np.isnan(x), 0.0, weight[:, None])

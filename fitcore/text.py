@@ -1,17 +1,24 @@
-"""Posteriors as text: a value with its errors, a table of a summary, samples as CSV. Nothing is computed or written to files here."""
+"""Posteriors as text: a value with its errors, a table of a summary, samples as CSV and back. No file is touched here."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fitcore.errors import SpecError
 
 if TYPE_CHECKING:
     from fitcore.samples import Samples
     from fitcore.summary import SamplesSummary
+
+EVIDENCE = ("log_evidence", "log_evidence_error")
+CSV_COLUMNS = ("log_likelihood", "log_prior", "log_weight", "weight", *EVIDENCE)
+"""Of a table of samples, after the parameters: the weights sum to one, and the evidence, one number, is in every line."""
+CSV_TEXT = ", ".join(CSV_COLUMNS)
 
 
 def with_errors(median: float, lower: float, upper: float) -> str:
@@ -49,10 +56,44 @@ def summary_table(summary: SamplesSummary) -> str:
 
 
 def samples_csv(samples: Samples) -> str:
-    """Samples as CSV, a line each, all digits: the parameters by path, log_likelihood, log_prior, weight (they sum to one)."""
+    """Samples as CSV, a line each, all digits: the parameters by path, then the columns of `CSV_COLUMNS`; `arrays_of_csv` reads it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*samples.paths, "log_likelihood", "log_prior", "weight"])
-    columns = [samples.parameters, samples.log_likelihood[:, None], samples.log_prior[:, None], samples.weight[:, None]]
-    writer.writerows(np.concatenate(columns, axis=1).tolist())
+    writer.writerow([*samples.paths, *CSV_COLUMNS])
+    columns = [samples.parameters, *(column[:, None] for column in (samples.log_likelihood, samples.log_prior, samples.log_weight))]
+    columns.append(samples.weight[:, None])
+    evidence = [repr(samples.log_evidence), repr(samples.log_evidence_error)]
+    writer.writerows(row + evidence for row in np.concatenate(columns, axis=1).tolist())
     return buffer.getvalue()
+
+
+def arrays_of_csv(text: str) -> dict[str, Any]:
+    """What `samples_csv` wrote, by name, as `fitcore.samples.Samples.from_arrays` takes it: every number to the last bit.
+
+    Raises
+    ------
+    SpecError : the columns are others, a field is no number, or the evidence is not the same in all lines.
+    """
+    buffer = io.StringIO(text)
+    header = next(csv.reader(buffer), [])
+    n_dim = len(header) - len(CSV_COLUMNS)
+    if n_dim < 0 or tuple(header[n_dim:]) != CSV_COLUMNS:
+        raise SpecError(f"the CSV text has the columns {', '.join(header) or 'none'}; after the parameters they must be {CSV_TEXT}.")
+    lines = buffer.read().splitlines()
+    if not lines:
+        raise SpecError("the CSV text has no samples, only a header; at least one line must follow it.")
+    try:
+        table = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None)
+    except ValueError as error:
+        raise SpecError(
+            f"the CSV text cannot be read: {error}. Every field must be a number, in as many columns as the header has."
+        ) from None
+    if table.shape[1] != len(header):
+        raise SpecError(f"the CSV text has {table.shape[1]} columns under a header of {len(header)}; they must be as many.")
+    named = dict(zip(CSV_COLUMNS, table[:, n_dim:].T, strict=True))
+    arrays: dict[str, Any] = {"paths": header[:n_dim], "parameters": table[:, :n_dim]}
+    for name in EVIDENCE:
+        if not np.array_equal(named[name], np.full(len(table), named[name][0]), equal_nan=True):
+            raise SpecError(f"the CSV text has several values of {name}; samples have one, so read each fit's lines alone.")
+        arrays[name] = named[name][0]
+    return arrays | {name: named[name] for name in ("log_likelihood", "log_prior", "log_weight")}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fitcore import text
+from fitcore.errors import SpecError
 from fitcore.result import Result
 from fitcore.samples import Samples
 
@@ -62,10 +63,52 @@ def test_a_posterior_of_one_sample_is_called_that() -> None:
 
 
 def test_csv_holds_every_digit() -> None:
-    made = samples()
+    made = samples(log_evidence=-1 / 3)
     header, *rows = csv.reader(io.StringIO(made.to_csv()))
-    assert header == ["mass.radius", "flux", "log_likelihood", "log_prior", "weight"]
+    assert header == ["mass.radius", "flux", "log_likelihood", "log_prior", "log_weight", "weight", "log_evidence", "log_evidence_error"]
     values = np.array(rows, dtype=float)
     assert np.array_equal(values[:, :2], made.parameters)
-    assert np.array_equal(values[:, 4], made.weight)
-    assert values[:, 4].sum() == pytest.approx(1.0)
+    assert np.array_equal(values[:, 5], made.weight)
+    assert values[:, 5].sum() == pytest.approx(1.0)
+    assert set(values[:, 6]) == {-1 / 3}
+
+
+def test_csv_reads_back_to_the_last_bit() -> None:
+    made = samples(7)
+    parameters = made.parameters.copy()
+    parameters[0] = [math.nan, -0.0]
+    parameters[1] = [5e-324, -1.7976931348623157e308]
+    odd = replace(
+        made,
+        paths=("weight", "b"),
+        parameters=parameters,
+        log_likelihood=np.array([math.nan, -math.inf, *made.log_likelihood[2:]]),
+        log_weight=np.array([-math.inf, -800.0, *made.log_weight[2:]]),
+        log_evidence=1e22,
+    )
+    for one in (made, odd, replace(made, log_evidence=-1 / 3, log_evidence_error=0.1), samples(1)):
+        back = Samples.from_csv(one.to_csv())
+        assert back == one
+        for name in ("parameters", "log_likelihood", "log_prior", "log_weight"):
+            assert getattr(back, name).tobytes() == getattr(one, name).tobytes()
+    assert np.signbit(Samples.from_csv(odd.to_csv()).parameters[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("log_weight,", "", "after the parameters they must be log_likelihood, log_prior, log_weight, weight, log_evidence"),
+        ("-1.5", "one", "Every field must be a number"),
+        ("-1.5", "-1.5,3", "as many columns as the header|they must be as many"),
+        ("-1.5", "-1.6", "several values of log_evidence; samples have one"),
+    ],
+)
+def test_a_damaged_csv_is_told(old: str, new: str, told: str) -> None:
+    text_ = samples(3, log_evidence=-1.5).to_csv()
+    assert old in text_
+    with pytest.raises(SpecError, match=told):
+        Samples.from_csv(text_.replace(old, new, 1))
+    with pytest.raises(SpecError, match="only a header"):
+        Samples.from_csv(text_.splitlines()[0])
+    with pytest.raises(SpecError, match="has the columns none"):
+        Samples.from_csv("")
