@@ -144,8 +144,8 @@ def _known(samples: Samples, masked: str, method: str) -> Samples:
             f"one parameter at a time. Say masked='drop' to keep only the samples that know all parameters; that changes the posterior "
             f"of the others too."
         )
-    columns = ~np.all(unknown | (samples.weight == 0.0)[:, None], axis=0)
-    rows = ~unknown[:, columns].any(axis=1)
+    columns = np.asarray((~unknown & (samples.weight > 0.0)[:, None]).any(axis=0))
+    rows = np.asarray((~unknown[:, columns]).all(axis=1))
     if not columns.any() or not (samples.weight[rows] > 0.0).any():
         raise SpecError(f"{method}: no sample of weight above zero knows all of {', '.join(samples.paths)}, so none is left to hand over.")
     paths = tuple(path for path, is_kept in zip(samples.paths, columns, strict=True) if is_kept)

@@ -147,7 +147,8 @@ class Samples:
     def quantiles(self, q: Any) -> Array:
         """Weighted quantiles of every parameter, shape (n_dim, len(q)), whether or not the search has converged."""
         points = np.atleast_1d(np.asarray(q, dtype=np.float64))
-        return np.array([known_quantile(column, points, self.weight) for column in self.parameters.T]).reshape(self.n_dim, points.size)
+        columns = np.ascontiguousarray(self.parameters.T)
+        return np.array([known_quantile(column, points, self.weight) for column in columns]).reshape(self.n_dim, points.size)
 
     def median_pdf(self) -> Array:
         """The weighted medians, shape (n_dim,); the best sample while not converged."""

@@ -39,11 +39,14 @@ def weighted_quantile(x: Any, q: Any, weight: Any = None) -> Array:
         raise SpecError(f"weighted_quantile: values of shape {values.shape} and weights of shape {weight.shape}; both must be (n,), n > 0.")
     if not ((q >= 0.0) & (q <= 1.0)).all():
         raise SpecError(f"weighted_quantile: q is {q!r}; it must lie in [0, 1].")
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)
+    ordered = values[order]
+    if not (ordered[1:] > ordered[:-1]).all():  # the quick sort may swap equal values, and so their weights
+        order = np.argsort(values, kind="stable")
     below = np.concatenate([[0.0], np.cumsum(weight[order])[:-1]])
     if below[-1] <= 0.0:  # one value, or all weight on the largest
-        return np.full(q.shape, values[order[-1]])
-    return np.interp(q, below / below[-1], values[order])
+        return np.full(q.shape, ordered[-1])
+    return np.interp(q, below / below[-1], ordered)
 
 
 def central_interval(sigma: float) -> tuple[float, float]:
@@ -55,6 +58,8 @@ def central_interval(sigma: float) -> tuple[float, float]:
 def known_quantile(x: Array, q: Any, weight: Array) -> Array:
     """`weighted_quantile` of the values that are not NaN; NaN where none of them has weight."""
     known = ~np.isnan(x)
+    if known.all() and np.any(weight > 0.0):
+        return weighted_quantile(x, q, weight)
     if not np.any(weight[known] > 0.0):
         return np.full(np.shape(q), np.nan)
     return weighted_quantile(x[known], q, weight[known])

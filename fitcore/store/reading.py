@@ -101,7 +101,7 @@ class Record:
                 if record is None:
                     break
             else:
-                found, _ = hdf5.contents(data, wanted)
+                found, _ = hdf5.contents(data, wanted, is_verified=True)
                 return {name: array for name, array in found.items() if not name.endswith(hdf5.TEXT_SUFFIX)}
         raise CorruptResultError(
             f"{self.path} was damaged or removed after it was looked up; run the same command again to compute it anew"
@@ -146,7 +146,7 @@ def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
             raise DamageError(f"{part} was made from another version of the result", [path, file], seen)
     data = _promised_bytes(layout, digest, part, manifest, seen)
     try:
-        texts, marks = hdf5.contents(data, [ATTRIBUTES])
+        texts, marks = hdf5.contents(data, [ATTRIBUTES], is_verified=True)
         attributes = json.loads(texts[ATTRIBUTES].tobytes())
     except hdf5.UNREADABLE as error:
         raise DamageError(f"{file.name} cannot be used: {error}", [path, file], seen) from error

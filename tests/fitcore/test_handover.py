@@ -94,6 +94,7 @@ def test_getdist() -> None:
     # GetDist divides by the sum of weights, ours is without bias.
     unbiased = chains.getCov() / (1.0 - 1.0 / samples.effective_sample_size)
     np.testing.assert_allclose(unbiased, samples.covariance(), rtol=1e-9, atol=1e-12)
+    assert chains.sampler == "uncorrelated"  # its densities then take all samples for independent, and not for a chain
     assert chains.getEffectiveSamplesGaussianKDE("flux") == pytest.approx(samples.effective_sample_size, rel=1e-9)
     for path in PATHS:
         for q in (0.16, 0.5, 0.975):

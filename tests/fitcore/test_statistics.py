@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitcore.errors import SpecError
-from fitcore.statistics import central_interval, known_quantile, weighted_covariance, weighted_mean, weighted_quantile
+from fitcore.statistics import (
+    central_interval,
+    known_quantile,
+    systematic_resampling,
+    weighted_covariance,
+    weighted_mean,
+    weighted_quantile,
+)
 
 
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(1e-3, 1)), min_size=2, max_size=30), st.floats(0, 1))
@@ -19,6 +26,47 @@ def test_quantiles_follow_corner(pairs: list[tuple[float, float]], q: float) -> 
     x, weight = map(np.array, zip(*pairs, strict=True))
     order = np.argsort(x, kind="stable")  # corner's own sort is not stable, which matters for equal values of unequal weight
     assert weighted_quantile(x, [q], weight)[0] == pytest.approx(corner.quantile(x[order], [q], weight[order])[0], rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_values", [2, 7, 1000, 10**9])
+def test_quantiles_are_those_of_a_stable_sort_to_the_last_bit(n_values: int) -> None:
+    """Equal values keep the order in which they came, and so do their weights."""
+    rng = np.random.default_rng(n_values)
+    q = rng.random(50)
+    for n in (1, 2, 17, 1000):
+        x, weight = np.round(rng.integers(0, n_values, n) - 0.5 * n_values, 3), rng.random(n)
+        x[x == x.max()] = np.inf
+        order = np.argsort(x, kind="stable")
+        below = np.concatenate([[0.0], np.cumsum(weight[order])[:-1]])
+        with np.errstate(invalid="ignore"):
+            expected = np.interp(q, below / below[-1], x[order]) if n > 1 else np.full(50, x[0])
+            found = weighted_quantile(x, q, weight)
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_systematic_resampling_takes_each_as_often_as_it_weighs() -> None:
+    rng = np.random.default_rng(3)
+    for n in (1, 3, 500, 20_000):
+        weight = rng.random(200) ** 4
+        weight[[0, 7, 8, 199]] = 0.0
+        weight /= weight.sum()
+        index = systematic_resampling(weight, n, seed=n)
+        taken = np.bincount(index, minlength=200)
+        assert index.shape == (n,)
+        assert np.all(np.abs(taken - n * weight) < 1.0 + 1e-9)
+        assert np.all(taken[weight == 0.0] == 0)
+        np.testing.assert_array_equal(index, systematic_resampling(weight, n, seed=n))
+    assert not np.array_equal(index, systematic_resampling(weight, n, seed=1))
+    # shuffled: a draw says nothing of the next
+    assert abs(np.corrcoef(index[:-1], index[1:])[0, 1]) < 4.0 / np.sqrt(n)
+    with pytest.raises(SpecError, match="n is 0; it must be at least 1"):
+        systematic_resampling(weight, 0, seed=1)
+
+
+def test_systematic_resampling_is_without_bias() -> None:
+    weight = np.array([0.05, 0.15, 0.3, 0.5])
+    taken = np.mean([np.bincount(systematic_resampling(weight, 2, seed), minlength=4) for seed in range(4000)], axis=0)
+    np.testing.assert_allclose(taken, 2 * weight, atol=4 * 0.5 / np.sqrt(4000))
 
 
 def test_equal_weights_are_numpys_percentiles() -> None:
