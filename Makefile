@@ -35,6 +35,7 @@ bench: install  ## timings and accuracies, kept in benchmarks/*.json
 	$(BIN)/python -m benchmarks.evidences
 	$(BIN)/python -m benchmarks.seeded
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.samples
 	$(BIN)/python -m benchmarks.lens_likelihood
 	$(BIN)/python -m benchmarks.basins
 	$(BIN)/python -m benchmarks.proposals

@@ -57,14 +57,13 @@ def summary_table(summary: SamplesSummary) -> str:
 
 def samples_csv(samples: Samples) -> str:
     """Samples as CSV, a line each, all digits: the parameters by path, then the columns of `CSV_COLUMNS`; `arrays_of_csv` reads it."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*samples.paths, *CSV_COLUMNS])
+    header = io.StringIO()
+    csv.writer(header, lineterminator="\n").writerow([*samples.paths, *CSV_COLUMNS])
     columns = [samples.parameters, *(column[:, None] for column in (samples.log_likelihood, samples.log_prior, samples.log_weight))]
-    columns.append(samples.weight[:, None])
-    evidence = [repr(samples.log_evidence), repr(samples.log_evidence_error)]
-    writer.writerows(row + evidence for row in np.concatenate(columns, axis=1).tolist())
-    return buffer.getvalue()
+    rows = np.concatenate([*columns, samples.weight[:, None]], axis=1).tolist()
+    evidence = f",{samples.log_evidence!r},{samples.log_evidence_error!r}\n"
+    # numbers need no quotes, and joining them takes half of the time of a CSV writer
+    return header.getvalue() + "".join([",".join(map(repr, row)) + evidence for row in rows])
 
 
 def arrays_of_csv(text: str) -> dict[str, Any]:
