@@ -19,7 +19,7 @@ from fitcore.identity import digest
 from fitcore.model import special
 from fitcore.model import tree as trees
 from fitcore.model.component import Tied
-from fitcore.model.constraints import Constraint
+from fitcore.model.constraints import Constraint, Less
 from fitcore.model.encoding import decode_tree, encode_tree
 from fitcore.model.leaves import Leaves, brought_inside, filled
 from fitcore.model.naming import suggestion
@@ -70,6 +70,9 @@ class Model:
         object.__setattr__(self, "tree", trees.checked(self.tree))
         object.__setattr__(self, "constraints", _checked_constraints(self.constraints, set(self._leaves.entries)))
         self._leaves.check_ties()
+        for constraint in self.constraints:
+            if isinstance(constraint, Less) and len({self._leaves.targets[path] for path in constraint.paths}) < len(constraint.paths):
+                raise ModelError(f"The constraint {constraint} can never hold: its two leaves are tied to one value. Drop the tie, or it.")
 
     @cached_property
     def _leaves(self) -> Leaves:

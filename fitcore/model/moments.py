@@ -77,7 +77,8 @@ def mean_and_sigma(values: Array, weight: Array) -> tuple[float, float]:
     """Weighted mean and population standard deviation, in two passes, so that a large mean cancels nothing."""
     start = float(weight @ values)
     mean = start + float(weight @ (values - start))
-    return mean, math.sqrt(float(weight @ (values - mean) ** 2))
+    with np.errstate(over="ignore"):  # a spread beyond 1e154 becomes infinite, and `floored_sigma` refuses it
+        return mean, math.sqrt(float(weight @ (values - mean) ** 2))
 
 
 def open_probit(z: Array, values: Array, support: tuple[float, float]) -> Array:
@@ -90,7 +91,7 @@ def open_probit(z: Array, values: Array, support: tuple[float, float]) -> Array:
 
 def floored_sigma(sigma: float, *, mean: float, parent_sigma: float, scale: float, name: str) -> float:
     """``scale * sigma``, not below 1e-8 of the parent's and not below what doubles resolve at ``mean``; 12 significant digits."""
-    if not (math.isfinite(scale) and scale > 0.0):
+    if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0.0):
         raise LinkError(f"{name}: scale is {scale!r}; it must be a finite number above 0.")
     floor = max(PROBIT_FLOOR * parent_sigma, 16.0 * float(np.spacing(abs(mean))))
     wide = scale * sigma
@@ -100,11 +101,15 @@ def floored_sigma(sigma: float, *, mean: float, parent_sigma: float, scale: floa
 
 
 def linked_mean(mean: float, sigma: float) -> float:
-    """``mean`` to 12 significant digits, or to a millionth of ``sigma`` where that is finer: rounding must not move a narrow prior."""
+    """``mean`` to 12 significant digits, but neither finer than 1e-11 nor coarser than 1e-6 of ``sigma``.
+
+    A mean that is zero but for rounding must not carry its noise into the next stage's digest; and rounding must not move a narrow prior.
+    """
+    size = math.floor(math.log10(sigma))
     rounded = round_linked(mean)
     if abs(rounded - mean) <= 1e-6 * sigma:
-        return rounded
-    return round(mean, min(6 - math.floor(math.log10(sigma)), 300))
+        return round(rounded, min(11 - size, 300)) + 0.0
+    return round(mean, min(6 - size, 300))
 
 
 def truncated_moments(a: float, b: float) -> tuple[float, float]:

@@ -117,11 +117,12 @@ class LogUniform(Prior):
         """The probabilities below and above ``x``."""
         xp, x = special.floats(x)
         inside = xp.clip(x, self.lower, self.upper)
+        near_lower, near_upper = inside < 2.0 * self.lower, inside > 0.5 * self.upper  # told of x itself: JAX may round a quotient
         from_lower = (xp.minimum(inside, 2.0 * self.lower) - self.lower) / self.lower
-        from_upper = (inside - self.upper) / self.upper
+        from_upper = (xp.maximum(inside, 0.5 * self.upper) - self.upper) / self.upper
         log_x = xp.log(inside)
-        below = xp.where(from_lower < 1.0, xp.log1p(xp.minimum(from_lower, 1.0)), log_x - math.log(self.lower))
-        above = xp.where(from_upper > -0.5, -xp.log1p(xp.maximum(from_upper, -0.5)), math.log(self.upper) - log_x)
+        below = xp.where(near_lower, xp.log1p(from_lower), log_x - math.log(self.lower))
+        above = xp.where(near_upper, -xp.log1p(from_upper), math.log(self.upper) - log_x)
         return below / self._width, above / self._width
 
     def transform(self, u: Any) -> Any:

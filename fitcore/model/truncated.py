@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from fitcore.errors import LinkError
+from fitcore.errors import LinkError, PriorError
 from fitcore.identity import round_linked
 from fitcore.model import special
 from fitcore.model.moments import floored_sigma, linked_mean, mean_and_sigma, truncated_parents, usable_samples
 from fitcore.model.prior import Prior, check_limits, check_sigma, set_numbers
+
+FARTHEST = 1e100
+"""Standard deviations of the parent by which its mean may lie outside the limits."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class TruncatedNormal(Prior):
         set_numbers(self, "mean", "sigma", "lower", "upper", infinite=("lower", "upper"))
         check_sigma(self)
         check_limits(self)
+        if not abs(self._mode - self.mean) / self.sigma < FARTHEST:
+            raise PriorError(
+                f"TruncatedNormal: the mean {self.mean!r} is more than {FARTHEST:g} sigma outside [{self.lower!r}, {self.upper!r}], which "
+                "leaves one value. Bring it nearer, or give one number to fix the parameter."
+            )
 
     @property
     def support(self) -> tuple[float, float]:

@@ -135,6 +135,10 @@ def test_constraints_may_speak_of_fixed_and_tied_leaves() -> None:
         (lambda: Model({"a": Tied("b"), "b": Tied("a")}), "the ties a -> b -> a go round in a circle"),
         (lambda: Model({"a": Tied("a")}), "the ties a -> a go round in a circle"),
         (
+            lambda: Model({"a": Uniform(0, 1), "b": Tied("a")}, [Less("a", "b")]),
+            "a < b can never hold: its two leaves are tied to one value",
+        ),
+        (
             lambda: Model({"g": Gaussian(center=0, sigma=Tied("x")), "x": Normal(0, 1)}),
             "g.sigma, tied to x: Normal.* reaches outside the domain",
         ),

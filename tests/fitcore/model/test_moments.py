@@ -52,3 +52,10 @@ def test_negligible_truncation_changes_nothing() -> None:
 def test_means_are_rounded_to_twelve_digits_unless_that_would_move_a_narrow_prior() -> None:
     assert linked_mean(1 / 3, 0.1) == 0.333333333333
     assert abs(linked_mean(1e8 + 1e-5, 1e-6) - (1e8 + 1e-5)) < 2e-8
+
+
+def test_a_mean_that_is_zero_but_for_rounding_carries_no_noise() -> None:
+    assert linked_mean(-2.359e-16, 2.3) == 0.0
+    assert linked_mean(0.0123456789012345, 1.0) == 0.01234567890
+    assert linked_mean(-0.475552123456789, 0.179) == -0.475552123457
+    assert linked_mean(1e-20, 1e-18) == 1e-20

@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fitcore.errors import LinkError, PriorError
+from fitcore.evaluation import compiled
 from fitcore.model import LogNormal, LogUniform, Normal, Prior, ProbitNormal, TruncatedNormal, Uniform
 
 EXAMPLES = [
@@ -162,6 +163,14 @@ def test_loguniform_against_scipy() -> None:
     np.testing.assert_allclose(LogUniform(0.01, 100).log_prob(x), scipy.stats.loguniform(0.01, 100).logpdf(x), rtol=1e-13)
 
 
+@pytest.mark.parametrize("lower", [49.0, 103.0, 99.72127258534218])
+def test_loguniform_compiled_is_the_same_at_limits_whose_quotient_is_rounded(lower: float) -> None:
+    prior = LogUniform(lower, 20 * lower)  # a compiler may turn x / lower into x * (1 / lower), and 49 * (1 / 49) is below 1
+    x = lower * np.array([1.0, 1.5, 2.0, 5.0, 9.9, 10.0, 15.0, 20.0])
+    for method in (prior.probit, prior.inverse):
+        np.testing.assert_allclose(np.asarray(compiled(method)(jnp.asarray(x))), method(x), rtol=1e-12, atol=1e-14)
+
+
 def test_normal_and_lognormal_against_scipy() -> None:
     u, x = np.linspace(0.01, 0.99, 11), np.array([0.1, 2.5, 30.0])
     np.testing.assert_allclose(Normal(2.5, 0.3).transform(u), scipy.stats.norm(2.5, 0.3).ppf(u), rtol=1e-13)
@@ -207,6 +216,7 @@ def test_numbers_of_one_value_make_equal_priors() -> None:
         (lambda: Normal(0, 0), "sigma is 0.0; it must be above 0. To fix a parameter, give its number"),
         (lambda: Normal(math.nan, 1), "mean is nan; it must be finite"),
         (lambda: LogNormal(0, -1), "sigma is -1.0; it must be above 0"),
+        (lambda: TruncatedNormal(0, 1e-200, 1, 2), r"more than 1e\+100 sigma outside \[1.0, 2.0\], which leaves one value"),
         (lambda: TruncatedNormal(0, 1, 2, 1), "lower 2.0 is not below upper 1.0"),
         (lambda: TruncatedNormal(0, 1, math.nan, 1), "lower is nan"),
         (lambda: Normal(1j, 1), "mean is 1j; it must be one real number"),
@@ -246,6 +256,13 @@ def test_weights_that_give_no_sane_prior_are_refused() -> None:
         Uniform(0, 1).project([0.1, 0.2], [0.0])
     with pytest.raises(LinkError, match="scale is 0; it must be a finite number above 0"):
         Uniform(0, 1).project([0.1, 0.2], [0.0, 0.0], scale=0)
+    with pytest.raises(LinkError, match="scale is '2'; it must be a finite number above 0"):
+        Uniform(0, 1).project([0.1, 0.2], [0.0, 0.0], scale="2")  # type: ignore[arg-type]
+
+
+def test_a_spread_that_no_double_holds_is_refused() -> None:
+    with pytest.raises(LinkError, match=r"the projected sigma is inf; lower the scale 1\.0, or rescale the parameter"):
+        Normal(0, 1e200).project([1e200, -1e200], np.zeros(2))
 
 
 @pytest.mark.parametrize("prior", [*EXAMPLES[:7], EXAMPLES[8]], ids=str)

@@ -66,6 +66,13 @@ def test_the_same_samples_to_one_ulp_give_the_same_model() -> None:
     assert project(model, samples_of(**columns)) == project(model, samples_of(**moved))
 
 
+def test_the_same_samples_to_one_ulp_give_the_same_model_where_the_mean_cancels() -> None:
+    model, x = Model({"a": Uniform(0, 1), "b": Normal(0, 1), "c": LogUniform(0.1, 10)}), np.array([0.1, 0.3, 0.7, 0.9])
+    columns = {"a": x, "b": x - 0.5, "c": 10.0 ** (2 * x - 1)}
+    moved = {path: np.nextafter(column, 2) for path, column in columns.items()}
+    assert project(model, samples_of(**columns)) == project(model, samples_of(**moved))
+
+
 def test_relative_widths_have_a_floor() -> None:
     assert relative_widths({"a": -2.0, "b": 0.0, "c": 0.1, "d": 4.0}, 0.5, floor=0.2) == {"a": 1.0, "b": 0.2, "c": 0.2, "d": 2.0}
 
