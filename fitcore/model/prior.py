@@ -25,6 +25,7 @@ class Prior(abc.ABC):
 
     A prior of your own is a frozen dataclass derived from this one that defines the four abstract members; everything else follows
     from them. Override `from_probit` and `probit` where the tails matter: computed through ``u`` they resolve 8 sigma.
+    `fitcore.testing.check_prior` examines it; ``docs/priors.md`` says what is asked of it.
 
     Examples
     --------
@@ -32,9 +33,16 @@ class Prior(abc.ABC):
     >>> @dataclass(frozen=True)
     ... class Triangle(Prior):
     ...     width: float
-    ...     def transform(self, u): return self.width * u**0.5
-    ...     def inverse(self, x): return (x / self.width)**2
-    ...     def log_prob(self, x): return np.log(2 * x / self.width**2)
+    ...     def transform(self, u):
+    ...         xp, u = special.floats(u)
+    ...         return self.width * xp.sqrt(u)
+    ...     def inverse(self, x):
+    ...         xp, x = special.floats(x)
+    ...         return xp.clip(x / self.width, 0.0, 1.0) ** 2
+    ...     def log_prob(self, x):
+    ...         xp, x = special.floats(x)
+    ...         outside = (x <= 0.0) | (x > self.width)
+    ...         return xp.where(outside, -np.inf, xp.log(2 * xp.where(outside, 1.0, x) / self.width**2))
     ...     @property
     ...     def support(self): return (0.0, self.width)
     >>> float(Triangle(2.0).transform(0.25))
