@@ -69,8 +69,10 @@ class Result:
         return self
 
     def __repr__(self) -> str:
-        where = "" if self._source is None else f" {self.digest[:12]}{', from the store' if self.is_cached else ''}"
-        return f"<{type(self).__name__}{where}: {self.samples_summary}>"
+        n_dim = len(self.samples_summary.paths)
+        of = "" if self.analysis is None else f" of {type(self.analysis).__name__} with {n_dim} parameter{'' if n_dim == 1 else 's'}"
+        where = "" if self._source is None else f" {self.digest[:12]}{', from the store,' if self.is_cached else ''}"
+        return f"<{type(self).__name__}{where}{of}: {self.samples_summary}>"
 
     @property
     def source(self) -> ResultSource:

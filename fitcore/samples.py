@@ -18,7 +18,7 @@ from fitcore import handover
 from fitcore.errors import NonFiniteLikelihoodError, SpecError
 from fitcore.statistics import central_interval, known_quantile, weighted_covariance, weighted_mean
 from fitcore.summary import SamplesSummary
-from fitcore.text import arrays_of_csv, samples_csv
+from fitcore.text import arrays_of_csv, samples_csv, samples_table
 
 if TYPE_CHECKING:
     from fitcore.model import Model
@@ -303,7 +303,7 @@ class Samples:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<{len(self)} samples of {self.n_dim} parameters, effective sample size {self.effective_sample_size:.0f}>"
+        return f"<{samples_table(self)}>"
 
 
 def _decoded(paths: Sequence[Any]) -> tuple[str, ...]:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 EVIDENCE = ("log_evidence", "log_evidence_error")
 CSV_COLUMNS = ("log_likelihood", "log_prior", "log_weight", "weight", *EVIDENCE)
 """Of a table of samples, after the parameters: the weights sum to one, and the evidence, one number, is in every line."""
+NOT_CONVERGED = "NOT CONVERGED: one sample holds nearly all the weight"
+FEW = 100
+"""An effective sample size below this makes rough intervals: the ends of 1-sigma intervals are then uncertain by 0.15 sigma and more."""
+LARGEST_R_HAT = 1.01
+"""Vehtari et al. (2021), Bayesian Analysis 16, 667."""
 CSV_TEXT = ", ".join(CSV_COLUMNS)
 
 
@@ -36,23 +41,79 @@ def with_errors(median: float, lower: float, upper: float) -> str:
     return f"{median:.{digits}f} +{upper - median:.{digits}f} -{median - lower:.{digits}f}"
 
 
+def with_error(value: float, error: float) -> str:
+    """A value with its standard deviation, with two digits of the latter; without it where it is not known.
+
+    Examples
+    --------
+    >>> with_error(-12.34561, 0.03124)
+    '-12.346 ± 0.031'
+    """
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.3f}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
 def summary_table(summary: SamplesSummary) -> str:
-    """What a person asks first of a fit: evidence, grade, cost, then every parameter with its errors at 1 sigma and its best value."""
-    evidence = f"{summary.log_evidence:.3f} ± {summary.log_evidence_error:.3f}" if math.isfinite(summary.log_evidence) else "none"
+    """What a person asks first of a fit: evidence, grade, cost, every parameter with its errors at 1 sigma and its best value, warnings."""
     grade = summary.diagnostics.get("grade")
     head = [
-        f"log-evidence {evidence}",
+        f"log-evidence {_evidence(summary)}",
         *([f"grade {grade}"] if grade else []),
         f"{summary.n_calls:,} calls",
         f"effective sample size {summary.effective_sample_size:,.0f}",
     ]
     if not summary.is_converged:
-        head.append("NOT CONVERGED: one sample holds nearly all the weight")
-    width = max(map(len, summary.paths), default=0)
+        head.append(NOT_CONVERGED)
     rows = zip(summary.paths, summary.median, summary.lower_1_sigma, summary.upper_1_sigma, summary.best, strict=True)
-    cells = [(path, with_errors(median, lower, upper), best) for path, median, lower, upper, best in rows]
-    middle = max((len(cell) for _, cell, _ in cells), default=0)
-    return "\n".join([", ".join(head), *(f"  {path:<{width}}  {cell:<{middle}}  (best {best:.6g})" for path, cell, best in cells)])
+    lines = _aligned([(path, with_errors(median, lower, upper), f"best {best:.6g}") for path, median, lower, upper, best in rows])
+    return "\n".join([", ".join(head), *lines, *(f"  warning: {text}" for text in cautions(summary))])
+
+
+def cautions(summary: SamplesSummary) -> list[str]:
+    """What a person should know before using a fit's numbers, a sentence each; empty where nothing speaks against it."""
+    told = summary.diagnostics
+    found = []
+    if told.get("grade") == "F":
+        found.append("grade F: evidence and posterior are not usable")
+    if told.get("is_fallback"):
+        found.append("the first way to the evidence failed, and the search fell back to a more costly one")
+    if n_new := told.get("n_new_modes"):
+        found.append(f"the scout met {n_new} mode{'' if n_new == 1 else 's'} that the proposal or the exploration did not know")
+    if n_divergent := told.get("n_divergent"):
+        found.append(f"{n_divergent} divergent transitions: some of the posterior was not reached")
+    if float(told.get("r_hat_max", 1.0)) > LARGEST_R_HAT:
+        found.append(f"the chains disagree: R-hat {float(told['r_hat_max']):.3f}, above {LARGEST_R_HAT}")
+    if summary.is_converged and summary.effective_sample_size < FEW:
+        found.append(f"the samples are worth only {summary.effective_sample_size:.0f} independent ones; intervals are rough")
+    return found
+
+
+def samples_table(samples: Samples) -> str:
+    """What a person asks first of samples: how many, what they are worth, evidence, and every parameter with its errors at 1 sigma."""
+    n = len(samples)
+    head = [f"{n:,} sample{'' if n == 1 else 's'} of {samples.n_dim} parameter{'' if samples.n_dim == 1 else 's'}"]
+    if math.isfinite(samples.log_evidence):
+        head.append(f"log-evidence {_evidence(samples)}")
+    head.append(f"effective sample size {samples.effective_sample_size:,.0f}")
+    if not samples.is_converged:
+        return ", ".join([*head, NOT_CONVERGED])
+    is_known = not np.isnan(samples.log_likelihood).all()
+    best = [f"best {value:.6g}" for value in samples.max_log_likelihood()] if is_known else [""] * samples.n_dim
+    masked = [f"masked in {count:,}" if count else "" for count in samples.n_masked.values()]
+    notes = [", ".join(filter(None, both)) for both in zip(best, masked, strict=True)]
+    rows = zip(samples.paths, samples.median_pdf(), samples.values_at_sigma(1.0), notes, strict=True)
+    return "\n".join([", ".join(head), *_aligned([(path, with_errors(median, *ends), note) for path, median, ends, note in rows])])
+
+
+def _evidence(of: Samples | SamplesSummary) -> str:
+    return with_error(of.log_evidence, of.log_evidence_error) if math.isfinite(of.log_evidence) else "none"
+
+
+def _aligned(rows: list[tuple[str, str, str]]) -> list[str]:
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
+    return [f"  {path:<{widths[0]}}  {cell:<{widths[1]}}  {f'({note})' if note else ''}".rstrip() for path, cell, note in rows]
 
 
 def samples_csv(samples: Samples) -> str:

@@ -7,11 +7,14 @@ import doctest
 import io
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fitcore import text
+from fitcore.analysis.analysis import Analysis
 from fitcore.errors import SpecError
 from fitcore.result import Result
 from fitcore.samples import Samples
@@ -55,6 +58,75 @@ def test_a_summary_says_what_a_person_asks_first() -> None:
     assert float(lines[1].split()[1]) == pytest.approx(1.042, abs=1e-3)
     assert lines[1].index("(best") == lines[2].index("(best")
     assert repr(Result(samples().summary())).startswith("<Result: log-evidence none, 0 calls")
+
+
+def test_a_result_says_what_was_fitted() -> None:
+    class Spectrum(Analysis):
+        pass
+
+    summary = samples(log_evidence=-12.3456, log_evidence_error=0.0312).summary(n_calls=7, diagnostics={"grade": "B"})
+    result = Result(summary, analysis=Spectrum())
+    assert repr(result).splitlines()[0].startswith("<Result of Spectrum with 2 parameters: log-evidence -12.346 ± 0.031, grade B, 7 calls")
+    source: Any = SimpleNamespace(digest="0123456789abcdef", is_cached=True)
+    assert repr(result.attach(source)).startswith("<Result 0123456789ab, from the store, of Spectrum with 2 parameters: log-evidence")
+    source.is_cached = False
+    assert repr(result).startswith("<Result 0123456789ab of Spectrum with 2 parameters: log-evidence")
+
+
+def test_a_summary_without_a_known_error() -> None:
+    assert str(samples(log_evidence=-12.3456).summary()).startswith("log-evidence -12.346, ")
+    assert str(samples(log_evidence=-1234.5, log_evidence_error=13.0).summary()).startswith("log-evidence -1234 ± 13, ")
+    assert "log-evidence -1.00000 ± 0.00031" in str(samples(log_evidence=-1.0, log_evidence_error=0.00031).summary())
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "told"),
+    [
+        ({"grade": "A", "is_fallback": False, "n_new_modes": 0, "n_divergent": 0, "r_hat_max": 1.001}, None),
+        ({"grade": "F"}, "grade F: evidence and posterior are not usable"),
+        ({"is_fallback": True}, "fell back to a more costly one"),
+        ({"n_new_modes": 1}, "the scout met 1 mode that"),
+        ({"n_new_modes": 2}, "the scout met 2 modes that"),
+        ({"n_divergent": 3}, "3 divergent transitions"),
+        ({"r_hat_max": 1.02}, "the chains disagree: R-hat 1.020, above 1.01"),
+    ],
+)
+def test_warnings_come_last(diagnostics: dict[str, float | int | str | bool], told: str | None) -> None:
+    last = str(samples().summary(diagnostics=diagnostics)).splitlines()[-1]
+    assert last.startswith("  warning: ") == (told is not None)
+    assert told is None or told in last
+
+
+def test_few_samples_are_warned_about() -> None:
+    assert "worth only 40 independent ones" in str(replace(samples(40), log_weight=np.zeros(40)).summary())
+    assert "worth only" not in str(replace(samples(100), log_weight=np.zeros(100)).summary())
+
+
+def test_samples_say_what_a_person_asks_first() -> None:
+    made = samples(log_evidence=-12.3456, log_evidence_error=0.0312)
+    n_eff = made.effective_sample_size
+    head, first, second = repr(made).splitlines()
+    assert head == f"<400 samples of 2 parameters, log-evidence -12.346 ± 0.031, effective sample size {n_eff:.0f}"
+    lower, upper = made.values_at_sigma(1.0)[0]
+    assert first.split()[0] == "mass.radius"
+    assert text.with_errors(made.median_pdf()[0], lower, upper) in first
+    assert first.endswith(f"(best {made.max_log_likelihood()[0]:.6g})")
+    assert second.split()[0] == "flux"
+    assert repr(samples()).startswith("<400 samples of 2 parameters, effective sample size")
+
+
+def test_samples_with_odd_values_have_a_text_too() -> None:
+    made = samples(3)
+    parameters = made.parameters.copy()
+    parameters[0, 0] = parameters[:, 1] = math.nan
+    odd = replace(made, parameters=parameters, log_likelihood=np.full(3, math.nan))
+    _, first, second = repr(odd).splitlines()
+    assert first.endswith("(masked in 1)")
+    assert second == "  flux         nan" + " " * (len(second) - len("  flux         nan") - len("(masked in 3)>")) + "(masked in 3)>"
+    alone = replace(odd, log_weight=np.array([0.0, -50.0, -50.0]))
+    assert repr(alone) == "<3 samples of 2 parameters, effective sample size 1, NOT CONVERGED: one sample holds nearly all the weight>"
+    one = Samples(("x",), np.ones((1, 1)), np.zeros(1), np.zeros(1), np.zeros(1))
+    assert repr(one).startswith("<1 sample of 1 parameter, effective sample size 1, NOT CONVERGED")
 
 
 def test_a_posterior_of_one_sample_is_called_that() -> None:
