@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fitcore.errors import CanonicalFormError, ConfigError, ResultNotFoundError
-from fitcore.store import QuarantineWarning, Store
+from fitcore.errors import CanonicalFormError, ConfigError, ResultNotFoundError, StoreError
+from fitcore.store import QuarantineWarning, Store, hdf5
 from fitcore.store.commit import Contents
 
 DIGEST = "ab" * 32
@@ -243,3 +243,21 @@ def test_a_commit_over_a_damaged_result_replaces_it(tmp_path):
     with pytest.warns(QuarantineWarning):
         commit(store)
     assert record.path.read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"x": np.array([0.0, 1.0, 2.0, np.nextafter(3.0, 4.0)])},
+        {"x": np.array([-0.0, 1.0, 2.0, 3.0])},
+        {"x": np.array([0.0, 1.0, 2.0, 3.0], dtype=">f8")},
+        {"x": np.array([[0.0, 1.0], [2.0, 3.0]])},
+        {},
+    ],
+)
+def test_what_the_library_does_not_give_back_is_not_committed(tmp_path, monkeypatch, altered):
+    store, image = Store(tmp_path / "store"), hdf5.image
+    monkeypatch.setattr(hdf5, "image", lambda arrays, texts, marks: image(altered, texts, marks))
+    with pytest.raises(StoreError, match="did not give back the arrays that were written"):
+        commit(store, arrays={"x": np.arange(4.0)})
+    assert store.lookup(DIGEST) is None
