@@ -180,6 +180,9 @@ def test_a_damaged_csv_is_told(old: str, new: str, told: str) -> None:
     assert old in text_
     with pytest.raises(SpecError, match=told):
         Samples.from_csv(text_.replace(old, new, 1))
+    header, *lines = text_.splitlines()
+    with pytest.raises(SpecError, match="has 9 columns under a header of 8; they must be as many"):
+        Samples.from_csv("\n".join([header, *(line + ",0" for line in lines)]))
     with pytest.raises(SpecError, match="only a header"):
         Samples.from_csv(text_.splitlines()[0])
     with pytest.raises(SpecError, match="has the columns none"):
