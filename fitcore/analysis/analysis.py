@@ -183,11 +183,14 @@ class Analysis:
         """`compute_latent_variables` for the fitted ``model``'s vector, as a flat dict."""
         vector = self.own_vector(model)(theta)
         values = self.compute_latent_variables(vector, self.bound_model or model)
+        name = f"compute_latent_variables of {type(self).__name__}"
         if isinstance(values, Mapping):
-            return _flat(values)
+            return _flat(values, name)
+        if not isinstance(values, tuple | list):
+            raise ModelError(f"{name} returned {values!r:.60}; return a tuple in the order of LATENT_KEYS, or a dict.")
         if len(values) != len(self.LATENT_KEYS):
             raise ModelError(
-                f"compute_latent_variables of {type(self).__name__} returned {len(values)} values; LATENT_KEYS names "
+                f"{name} returned {len(values)} values; LATENT_KEYS names "
                 f"{len(self.LATENT_KEYS)}, {list(self.LATENT_KEYS)}. Return one value for each, in that order, or a dict."
             )
         return dict(zip(self.LATENT_KEYS, values, strict=True))
@@ -207,7 +210,7 @@ class Analysis:
             raise LinkError(
                 "compute_latent_samples needs samples that know their model: take result.samples, or samples.with_model(model)."
             )
-        return compute_latents(self, samples, samples.model, batch_size or self.n_batch)
+        return compute_latents(self, samples, samples.model, self.n_batch if batch_size is None else batch_size)
 
     # -- looking at it
 
@@ -268,11 +271,11 @@ def _sources(bound: Model, model: Model) -> tuple[int | float | None, ...]:
     return tuple(position.get(path, fixed.get(path)) for path in bound.paths)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(values: Mapping[str, Any], name: str, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
+        found = _flat(value, name, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        if twice := sorted(flat.keys() & found.keys()):
+            raise ModelError(f"{name} gives {twice[0]!r} twice, by a dotted name and in a nested dict; every latent needs its own name.")
+        flat |= found
     return flat

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitcore.errors import FitcoreError, LikelihoodError
+from fitcore.errors import ConfigError, FitcoreError, LikelihoodError
 from fitcore.evaluation import batched_rows, named
 from fitcore.samples import Samples
 from fitcore.search.streams import stream
@@ -37,8 +37,12 @@ def compute_latents(analysis: Analysis, samples: Samples, model: Model, batch_si
     Raises
     ------
     LikelihoodError
-        when the user's function raises, or a value is not one number.
+        when the user's function raises, or a value is not one real number.
+    ConfigError
+        for a batch size below 1.
     """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ConfigError(f"the batch size of latent variables is {batch_size!r}; it must be an integer of at least 1.")
     keys, columns = _evaluated(analysis, samples, model, batch_size)
     if not keys:
         return None
@@ -96,6 +100,8 @@ def _evaluated(analysis: Analysis, samples: Samples, model: Model, batch_size: i
                 f"compute_latent_variables of {type(analysis).__name__} gave the keys {list(latents)} after {keys}; give the same keys, in "
                 "the same order, for every sample, with NaN where one is not defined."
             )
+        for key, value in latents.items():
+            _check_real(type(analysis).__name__, key, value)
         keys[:] = list(latents)
         return tuple(latents.values())
 
@@ -109,6 +115,13 @@ def _evaluated(analysis: Analysis, samples: Samples, model: Model, batch_size: i
         with _explained(analysis, model, theta):
             rows.append(tuple(np.asarray(value, dtype=np.float64) for value in row(theta, arrays)))
     return keys, [np.asarray(column) for column in zip(*rows, strict=True)]
+
+
+def _check_real(name: str, key: str, value: Any) -> None:
+    kind = np.dtype(value.dtype).kind if hasattr(value, "dtype") else np.asarray(value).dtype.kind
+    if kind not in "fiub":
+        shown = "a complex number" if kind == "c" else f"{value!r:.40}"
+        raise LikelihoodError(f"compute_latent_variables of {name} gave {shown} for {key!r}; it must be one real number, or NaN.")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pytest
 from fitcore import evaluation
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.latent import LatentWarning, equal_weight
-from fitcore.errors import LikelihoodError, ModelError
+from fitcore.errors import ConfigError, LikelihoodError, ModelError
 from fitcore.model import Model, Normal, Uniform
 from fitcore.samples import Samples
 from fitcore.summary import SamplesSummary
@@ -243,3 +243,42 @@ def test_a_bound_model_gets_its_own_vector() -> None:
     latents = Seen().with_model(Model({"b": Normal(0, 1)})).compute_latent_samples(samples)
     assert latents is not None
     np.testing.assert_array_equal(latents.parameters[:, 0], samples.parameters[:, 1])
+
+
+def returning(value: Any) -> type[Derived]:
+    class Returning(Derived):
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            return value(parameters)
+
+    return Returning
+
+
+@pytest.mark.parametrize("use_jax", [False, True])
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (lambda p: {"a.b": p[0], "a": {"b": p[1]}}, ModelError, r"gives 'a\.b' twice, by a dotted name and in a nested dict"),
+        (lambda p: None, ModelError, "returned None; return a tuple in the order of LATENT_KEYS, or a dict"),
+        (lambda p: {"a": p[0] + 1j}, LikelihoodError, "gave a complex number for 'a'; it must be one real number"),
+        (lambda p: {"a": None}, LikelihoodError, "gave None for 'a'; it must be one real number, or NaN"),
+        (lambda p: {"a": "x"}, LikelihoodError, "gave 'x' for 'a'"),
+    ],
+)
+def test_what_is_no_latent_is_refused_with_jax_and_without(use_jax: bool, value: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        returning(value)(use_jax).compute_latent_samples(samples_of())
+
+
+@pytest.mark.parametrize("use_jax", [False, True])
+def test_plain_python_numbers_are_latents(use_jax: bool) -> None:
+    latents = returning(lambda p: {"one": 1, "half": 0.5, "above": p[0] > 0})(use_jax).compute_latent_samples(samples_of(), 3)
+    assert latents is not None
+    np.testing.assert_array_equal(latents.parameters[:, :2], [[1.0, 0.5]] * 10)
+    np.testing.assert_array_equal(latents.parameters[:, 2], samples_of().parameters[:, 0] > 0)
+
+
+@pytest.mark.parametrize("use_jax", [False, True])
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, True])
+def test_a_batch_size_is_a_positive_integer(use_jax: bool, batch_size: Any) -> None:
+    with pytest.raises(ConfigError, match=f"the batch size of latent variables is {batch_size!r}; it must be an integer of at least 1"):
+        Derived(use_jax).compute_latent_samples(samples_of(), batch_size)
