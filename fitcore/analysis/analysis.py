@@ -20,11 +20,10 @@ from fitcore.analysis.visualizer import Visualizer
 from fitcore.errors import LinkError, ModelError
 from fitcore.evaluation import compiled
 from fitcore.memory import memory_report
-from fitcore.model import special
+from fitcore.model import Model, special
 from fitcore.result import Result
 
 if TYPE_CHECKING:
-    from fitcore.model import Model
     from fitcore.samples import Samples
     from fitcore.summary import SamplesSummary
 
@@ -78,6 +77,8 @@ class Analysis:
 
     def with_model(self, model: Model) -> Analysis:
         """A copy whose likelihood, latents and pictures get instances of ``model``, matched by path to the fitted parameters."""
+        if not isinstance(model, Model):
+            raise ModelError(f"with_model() got {model!r:.60}; it must be a fitcore.Model.")
         bound = copy.copy(self)
         bound.bound_model = model
         return bound

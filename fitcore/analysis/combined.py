@@ -49,8 +49,12 @@ class CombinedAnalysis(Analysis):
     Visualizer = CombinedVisualizer
 
     def __init__(self, analyses: Sequence[Analysis]) -> None:
+        if not isinstance(analyses, Sequence):
+            raise ConfigError(f"CombinedAnalysis needs a list of analyses; it got {analyses!r:.60}.")
         if not analyses:
             raise ConfigError("CombinedAnalysis needs at least one analysis; the list is empty.")
+        if strangers := [type(analysis).__name__ for analysis in analyses if not isinstance(analysis, Analysis)]:
+            raise ConfigError(f"CombinedAnalysis needs instances of Analysis; it got {', '.join(strangers)}.")
         if len({analysis.use_jax for analysis in analyses}) > 1:
             seen = {f"{i} {type(a).__name__}": a.use_jax for i, a in enumerate(analyses)}
             raise ConfigError(f"CombinedAnalysis needs analyses that all use JAX, or none; use_jax is {seen}. Set it alike.")

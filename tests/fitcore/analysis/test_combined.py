@@ -88,6 +88,12 @@ def test_children_must_exist_and_be_alike() -> None:
         CombinedAnalysis([])
     with pytest.raises(ConfigError, match=r"all use JAX, or none; use_jax is \{'0 Child': False, '1 Analysis': True\}. Set it alike"):
         CombinedAnalysis([Child(), Analysis(use_jax=True)])
+    with pytest.raises(ConfigError, match="needs instances of Analysis; it got int"):
+        CombinedAnalysis([Child(), 3])  # type: ignore[list-item]
+    with pytest.raises(ConfigError, match="needs a list of analyses; it got <"):
+        CombinedAnalysis(Child())  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r"with_model\(\) got 'm'; it must be a fitcore\.Model"):
+        Child().with_model("m")  # type: ignore[arg-type]
 
 
 def test_the_log_likelihood_is_the_sum_over_children_of_their_own_parameters() -> None:
@@ -308,3 +314,10 @@ def test_a_child_that_returns_no_number_is_named() -> None:
 
     with pytest.raises(LikelihoodError, match=r"log_likelihood_function of Silent returned None"):
         CombinedAnalysis([Child(), Silent()]).vector_likelihood(MODEL)(THETA)
+
+
+def test_children_of_children_keep_their_parameters_and_their_names() -> None:
+    nested = CombinedAnalysis([pair(), Child(2.0)])
+    assert nested.vector_likelihood(MODEL)(THETA) == pytest.approx(pair().vector_likelihood(MODEL)(THETA) + 2.0 * -0.25)
+    assert list(nested.latents_of(THETA, MODEL)) == ["0.0.sum", "0.1.sum", "1.sum"]
+    assert nested.instance_of(THETA, MODEL)[0] == pair().instance_of(THETA, MODEL)
