@@ -20,6 +20,14 @@ def test_two_passes_lose_nothing_to_a_large_mean() -> None:
     assert mean == pytest.approx(1e8 + 0.15, rel=1e-15)
 
 
+def test_the_mean_of_many_samples_far_from_zero_is_exact() -> None:
+    rng = np.random.default_rng(1)
+    x, weight = 1e8 + 0.1 + 1e-3 * rng.standard_normal(200_001), rng.random(200_001)
+    weight /= weight.sum()
+    exact = 1e8 + math.fsum(weight * (x - 1e8)) / math.fsum(weight)
+    assert mean_and_sigma(x, weight)[0] == pytest.approx(exact, abs=float(np.spacing(1e8)))
+
+
 @pytest.mark.parametrize(("a", "b"), [(-1.0, 2.0), (-3.0, 0.5), (0.0, math.inf), (-math.inf, -1.0), (2.0, 3.0), (-8.0, 8.0)])
 def test_moments_of_a_truncated_normal_are_scipys(a: float, b: float) -> None:
     mean, variance = scipy.stats.truncnorm.stats(a, b)

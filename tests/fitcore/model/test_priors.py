@@ -69,6 +69,12 @@ def test_transform_stays_inside_the_support_and_is_monotonic(prior: Prior) -> No
     assert np.all(np.diff(x) >= 0)
 
 
+@pytest.mark.parametrize("prior", EXAMPLES, ids=str)
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_points_outside_the_unit_interval_are_held_at_its_ends(prior: Prior, xp) -> None:
+    np.testing.assert_array_equal(prior.transform(xp.asarray([-0.1, 1.1])), prior.transform(xp.asarray([0.0, 1.0])))
+
+
 @given(priors(), st.floats(0, 1))
 @settings(max_examples=300, deadline=None)
 def test_transform_and_inverse_agree_for_any_prior(prior: Prior, u: float) -> None:
