@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields
 from typing import Any
@@ -91,6 +92,11 @@ def _resolved(prior: Prior, x: Array) -> Array:
     return 4.0 * np.spacing(np.maximum(np.abs(x), largest)) * np.exp(np.minimum(_values(prior, "log_prob", x), 300.0))
 
 
+def _off_bounds(prior: Prior, x: Array) -> NDArray[np.bool_]:
+    """Where ``x`` is not rounded onto a bound: there it stands for many values of u, and the density is that of none of them."""
+    return (x > prior.support[0]) & (x < prior.support[1])
+
+
 def _dataclass(prior: Prior) -> Iterator[str]:
     check_is_dataclass(prior)
     same = type(prior)(**{f.name: getattr(prior, f.name) for f in fields(prior)})
@@ -145,36 +151,44 @@ def _round_trip(prior: Prior) -> Iterator[str]:
     z = np.array([-5.0, -2.0, -0.3, 0.0, 0.7, 2.0, 5.0])
     x = _values(prior, "from_probit", z)
     slack = _resolved(prior, x) * np.exp(0.5 * z * z + HALF_LOG_TWO_PI)
-    error = np.abs(_values(prior, "probit", x) - z) - slack
-    if not np.all((error <= 1e-7) | (slack > 1e-3)):
+    told = (slack < 1e-3) & _off_bounds(prior, x)
+    error = np.where(told, np.abs(_values(prior, "probit", x) - z) - slack, 0.0)
+    if not np.all(error <= 1e-7):
         at = int(np.nanargmax(error))
         yield f"probit(from_probit({float(z[at])!r})) is {float(prior.probit(x[at]))!r}."
     width = float(prior.transform(0.75)) - float(prior.transform(0.25))
     z = ndtri(INSIDE)
     if not np.allclose(_values(prior, "from_probit", z), _values(prior, "transform", INSIDE), rtol=1e-10, atol=1e-9 * width):
         yield "from_probit(z) is not transform(Phi(z))."
-    if not np.allclose(_values(prior, "probit", x), ndtri(_values(prior, "inverse", x)), rtol=1e-6, atol=1e-6):
+    if not np.allclose(_values(prior, "probit", x)[told], ndtri(_values(prior, "inverse", x))[told], rtol=1e-6, atol=1e-6):
         yield "probit(x) is not Phi^-1(inverse(x))."
 
 
 def _density(prior: Prior) -> Iterator[str]:
     x = _values(prior, "transform", _KNOTS)
-    half = 0.5 * np.diff(x)
+    u, x = _KNOTS[_off_bounds(prior, x)], x[_off_bounds(prior, x)]
+    half, step = 0.5 * np.diff(x), np.diff(u)
     points = x[:-1, None] + half[:, None] * (1.0 + _NODES)
     mass = half * (np.exp(_values(prior, "log_prob", points)) @ _NODE_WEIGHTS)
-    slack = 1e-7 * np.diff(_KNOTS) + 1e-9 + _resolved(prior, x[:-1]) + _resolved(prior, x[1:])
-    for i in np.flatnonzero(~(np.abs(mass - np.diff(_KNOTS)) <= slack)):  # a kink or a jump of the density lies there, or an error
-        mass[i] = scipy.integrate.quad(lambda t: math.exp(float(prior.log_prob(t))), x[i], x[i + 1], limit=200, epsabs=1e-9)[0]
-    wrong = ~(np.abs(mass - np.diff(_KNOTS)) <= 10.0 * slack)
-    whole = float(mass.sum() / (_KNOTS[-1] - _KNOTS[0]))
-    if abs(whole - 1.0) > 1e-6:
+    slack = 1e-7 * step + 1e-9 + _resolved(prior, x[:-1]) + _resolved(prior, x[1:])
+    for i in np.flatnonzero(~(np.abs(mass - step) <= slack)):  # a kink or a jump of the density lies there, or an error
+        mass[i] = _mass(prior, float(x[i]), float(x[i + 1]))
+    error = np.abs(mass - step)
+    whole = float(mass.sum() / (u[-1] - u[0]))
+    if not abs(whole - 1.0) <= 1e-6 + slack.sum():
         yield f"the integral of exp(log_prob) over the support is {whole:.9g}; it must be 1."
-    elif wrong.any():
-        at = int(np.argmax(np.abs(mass - np.diff(_KNOTS))))
+    elif not np.all(error <= 10.0 * slack):
+        at = int(np.nanargmax(error))
         yield (
             f"exp(log_prob) integrates to {mass[at]:.9g} from x = {float(x[at])!r} to {float(x[at + 1])!r}, while u goes from "
-            f"{_KNOTS[at]:.6g} to {_KNOTS[at + 1]:.6g}: log_prob is not the density of transform."
+            f"{u[at]:.6g} to {u[at + 1]:.6g}: log_prob is not the density of transform."
         )
+
+
+def _mass(prior: Prior, start: float, end: float) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy.integrate.IntegrationWarning)  # what it found is judged, whatever it thinks of it
+        return float(scipy.integrate.quad(lambda t: math.exp(float(prior.log_prob(t))), start, end, limit=200, epsabs=1e-9)[0])
 
 
 def _outside(prior: Prior) -> Iterator[str]:

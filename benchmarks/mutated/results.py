@@ -136,7 +136,7 @@ RESULTS = [
         "return jnp.where(self.model.is_allowed(theta), value, -jnp.inf) if self.model.constraints else value",
         "return value",
         "gradients that know no constraint",
-        "tests/fitcore/test_evaluation.py",
+        "tests/fitcore/test_projected_everywhere.py::test_gradients_see_it_too",
     ),
     Mutation(
         "fitcore/evaluation.py",
