@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_t, norm
@@ -203,3 +204,12 @@ def test_the_identity_bending_is_the_default() -> None:
 
 def _cdf(z: np.ndarray) -> np.ndarray:
     return norm.cdf(z)
+
+
+@pytest.mark.parametrize(("share", "dof", "scale"), [(0.98, 3.0, 2.5), (1e-3, 5.0, 1.15)])
+def test_wide_and_core_components_have_tails_of_their_own(share: float, dof: float, scale: float) -> None:
+    q = Mixture(weight=np.ones(1), mean=np.zeros((1, 1)), covariance=np.ones((1, 1, 1)), prior_weight=0.01, wide_weight=share)
+    z = np.abs(q.draw(40_000, np.random.default_rng(1))[:, 0])
+    for distance in (2.0, 5.0, 10.0):
+        expected = 2.0 * scipy.stats.t(dof, scale=scale).sf(distance)
+        assert np.mean(z > distance) == pytest.approx(expected, rel=0.05, abs=4.0 * np.sqrt(expected / 40_000))
