@@ -94,7 +94,7 @@ SEARCHING = [
         "covariance=np.concatenate([found.covariance, (jacobian @ covariance @ jacobian.T)[None]]),",
         "covariance=np.concatenate([found.covariance, covariance[None]]),",
         "known modes: covariance not carried into straight coordinates",
-        "tests/fitcore/search/test_anchors.py",
+        "tests/fitcore/search/test_anchors.py::test_the_anchor_has_the_given_covariance_in_probit_space_through_a_bending_too",
     ),
     Mutation(
         "fitcore/search/frozen.py",

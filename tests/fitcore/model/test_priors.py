@@ -70,9 +70,8 @@ def test_transform_stays_inside_the_support_and_is_monotonic(prior: Prior) -> No
 
 
 @pytest.mark.parametrize("prior", EXAMPLES, ids=str)
-@pytest.mark.parametrize("xp", [np, jnp])
-def test_points_outside_the_unit_interval_are_held_at_its_ends(prior: Prior, xp) -> None:
-    np.testing.assert_array_equal(prior.transform(xp.asarray([-0.1, 1.1])), prior.transform(xp.asarray([0.0, 1.0])))
+def test_points_outside_the_unit_interval_are_held_at_its_ends(prior: Prior) -> None:
+    np.testing.assert_array_equal(prior.transform(np.array([-0.1, 1.1])), prior.transform(np.array([0.0, 1.0])))
 
 
 @given(priors(), st.floats(0, 1))

@@ -9,9 +9,10 @@ import pytest
 
 from fitcore.search import Importance, NoCheckpoint, silent
 from fitcore.search.adaptation import anchored
+from fitcore.search.bending import fit_bending
 from fitcore.search.gaussians import Components
 from fitcore.search.mixture import Mixture
-from fitcore.search.problems import two_modes
+from fitcore.search.problems import banana, two_modes
 
 
 def mixture(mean: float, width: float = 0.1, d: int = 3) -> Mixture:
@@ -56,6 +57,19 @@ def test_the_anchor_lies_where_the_bending_says() -> None:
     place = np.full(4, 3.0)
     found = anchored(bent, Components(weight=np.array([0.5]), mean=place[None], covariance=0.01 * np.eye(4)[None]))
     assert float(found.log_prob(place[None])[0]) > float(q.log_prob(place[None])[0]) + 3
+
+
+def test_the_anchor_has_the_given_covariance_in_probit_space_through_a_bending_too() -> None:
+    bending = fit_bending(banana(3).draw(3000, np.random.default_rng(1)), np.full(3000, 1 / 3000))
+    assert len(bending) > 0
+    q = replace(mixture(-1.0), bending=bending)
+    place, factor = np.full(3, 3.0), np.array([[0.3, 0.0, 0.0], [0.1, 0.05, 0.0], [0.0, 0.2, 0.1]])
+    found = anchored(q, Components(weight=np.array([0.5]), mean=place[None], covariance=(factor @ factor.T)[None]))
+    assert len(found.weight) == len(q.weight) + 1
+    step = 1e-4
+    moved = found.bending.straighten(place + step * factor.T) - found.bending.straighten(place[None])  # one whitened direction a row
+    whitened = np.linalg.solve(np.linalg.cholesky(found.covariance[-1]), moved.T) / step
+    np.testing.assert_allclose(whitened.T @ whitened, np.eye(3), atol=2e-3)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
