@@ -171,7 +171,7 @@ SEARCHING = [
         "evidence_error(sampler) * (2.0 if attempt else 1.0),",
         "evidence_error(sampler),",
         "fallback: the error not doubled",
-        "tests/fitcore/search/test_nautilus.py::test_the_fallback_resumes_to_the_same_bits",
+        "tests/fitcore/search/test_nautilus.py::test_the_fallback_doubles_the_claimed_error",
     ),
     Mutation(
         "fitcore/proposal.py",

@@ -100,6 +100,20 @@ def test_a_sampler_past_its_exploration_without_its_journal_begins_anew(
     assert_same(whole, search.run(gaussian(4).problem, seed=1, checkpoint=folder_checkpoint, progress=silent))
 
 
+def test_the_fallback_doubles_the_claimed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = module.adapt_and_freeze
+
+    def graded_f(*arguments: Any, **settings: Any) -> Any:
+        adapted, frozen, n = real(*arguments, **settings)
+        return adapted, replace(frozen, grade="F"), n
+
+    monkeypatch.setattr(module, "adapt_and_freeze", graded_f)
+    monkeypatch.setattr("fitcore.search.adapter.evidence_error", lambda sampler: 0.1)
+    chosen, fallen = (run(Nautilus(n_live=60, n_eff=100, n_shell=5, finish=finish)) for finish in ("nautilus", "importance"))
+    assert (chosen.log_evidence_error, fallen.log_evidence_error) == (0.1, 0.2)
+    assert (chosen.diagnostics["grade"], fallen.diagnostics["grade"]) == ("A", "B")
+
+
 def module_interrupted() -> type[Exception]:
     from fitcore.errors import SearchInterruptedError
 
