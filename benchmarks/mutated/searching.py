@@ -31,7 +31,7 @@ SEARCHING = [
         "dof = np.where(choice <= k, self.wide_dof, self.core_dof)",
         "dof = np.where(choice < k, self.wide_dof, self.core_dof)",
         "mixture: off by one between wide and core components",
-        "tests/fitcore/search/test_mixture.py",
+        "tests/fitcore/search/test_mixture.py::test_wide_and_core_components_have_tails_of_their_own",
     ),
     Mutation(
         "fitcore/search/mixture.py",
