@@ -16,7 +16,7 @@ from fitcore.search.base import Array
 
 STEPS = 150
 MEMORY = 12
-LONGEST_STEP = 2.0  # in units of the prior's standard deviation
+LONGEST_STEP = 2.0  # in units of the prior's standard deviation, or of the factor given
 GRADIENT_SMALL = 1e-3
 DECREASE_SMALL = 1e-3  # in log posterior: a mode need only be found, not polished
 DISTINCT = 4.0
@@ -43,11 +43,11 @@ class Mode:
 class _Path:
     """One start's place, and the steps that approximate the inverse Hessian (Nocedal & Wright 2006, algorithm 7.4)."""
 
-    def __init__(self, z: Array, value: float, gradient: Array) -> None:
-        self.z, self.value, self.gradient = z, value, gradient
+    def __init__(self, y: Array, value: float, gradient: Array) -> None:
+        self.y, self.value, self.gradient = y, value, gradient
         self.steps: list[tuple[Array, Array]] = []
         self.is_done = not np.isfinite(value) or not np.all(np.isfinite(gradient))
-        self.length, self.direction, self.n_quiet = 1.0, np.zeros_like(z), 0
+        self.length, self.direction, self.n_quiet = 1.0, np.zeros_like(y), 0
         self.is_walled = False
 
     def aim(self) -> None:
@@ -71,7 +71,7 @@ class _Path:
 
     @property
     def trial(self) -> Array:
-        return self.z + self.length * self.direction
+        return self.y + self.length * self.direction
 
     def take(self, value: float, gradient: Array) -> None:
         slope = float(self.gradient @ self.direction)
@@ -86,7 +86,7 @@ class _Path:
         if step @ change > 1e-10 * float(np.linalg.norm(step) * np.linalg.norm(change)):
             self.steps = [*self.steps[-MEMORY + 1 :], (step, change)]
         self.n_quiet = self.n_quiet + 1 if self.value - value < DECREASE_SMALL else 0
-        self.z, self.value, self.gradient = self.trial, value, gradient
+        self.y, self.value, self.gradient = self.trial, value, gradient
         self.is_done = float(np.max(np.abs(gradient))) < GRADIENT_SMALL or self.n_quiet >= 2
         if not self.is_done:
             self.aim()
@@ -100,24 +100,31 @@ class Descended(NamedTuple):
     is_walled: NDArray[np.bool_]
 
 
-def descend(function: Descent, starts: Array) -> Descended:
+def descend(function: Descent, starts: Array, factors: Array | None = None) -> Descended:
     """Minima reached from ``starts`` (n, d) by L-BFGS with all starts in lockstep, so that values and gradients come in batches.
 
     A start where the function is not finite stays with infinity.
+
+    Parameters
+    ----------
+    factors : matrices (n, d, d); a start's steps are measured in coordinates y, z = start + factor y, and at most two long. Where the scale
+        of a minimum nearby is known, its Cholesky factor keeps the first steps from leaping over it into another. None for the identity.
     """
     values, gradients = function(starts)
-    paths = [_Path(z, float(v), g) for z, v, g in zip(starts, values, gradients, strict=True)]
+    if factors is None:
+        factors = np.broadcast_to(np.eye(starts.shape[1]), (len(starts), starts.shape[1], starts.shape[1]))
+    paths = [_Path(np.zeros(len(g)), float(v), f.T @ g) for v, g, f in zip(values, gradients, factors, strict=True)]
     for path in paths:
         if not path.is_done:
             path.aim()
     for _ in range(STEPS):
-        active = [path for path in paths if not path.is_done]
+        active = [i for i, path in enumerate(paths) if not path.is_done]
         if not active:
             break
-        values, gradients = function(np.array([path.trial for path in active]))
-        for path, value, gradient in zip(active, values, gradients, strict=True):
-            path.take(float(value), gradient)
-    places = np.array([path.z for path in paths])
+        values, gradients = function(np.array([starts[i] + factors[i] @ paths[i].trial for i in active]))
+        for i, value, gradient in zip(active, values, gradients, strict=True):
+            paths[i].take(float(value), factors[i].T @ gradient)
+    places = np.array([start + factor @ path.y for start, factor, path in zip(starts, factors, paths, strict=True)])
     values = np.array([path.value if np.isfinite(path.value) else np.inf for path in paths])
     return Descended(places, values, np.array([path.is_walled for path in paths]))
 

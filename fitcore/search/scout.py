@@ -30,9 +30,13 @@ class Scouted:
     n_new: int
 
 
-def _centers(mixture: Mixture) -> Array:
-    """The components' centers in probit space, heaviest first; shape (k, n_dim)."""
-    return mixture.bending.bent(mixture.mean[np.argsort(-mixture.weight, kind="stable")])
+def _centers(mixture: Mixture) -> tuple[Array, Array]:
+    """Centers (k, n_dim) of the heaviest components in probit space, and Cholesky factors (k, n_dim, n_dim) of their covariances there."""
+    heaviest = np.argsort(-mixture.weight, kind="stable")[:MOST_CENTERS]
+    centers = mixture.bending.bent(mixture.mean[heaviest])
+    inverses = [np.linalg.inv(mixture.bending.jacobian(center)) for center in centers]
+    covariances = [inverse @ mixture.covariance[k] @ inverse.T for inverse, k in zip(inverses, heaviest, strict=True)]
+    return centers, np.linalg.cholesky(np.array(covariances))
 
 
 def _distances(mixture: Mixture, z: Array) -> list[float]:
@@ -59,7 +63,9 @@ def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_sta
         return Scouted(anchors=None, n_new=0)
     d, phase = mixture.n_dim, journal.phase
     journal.phase = "scout"
-    places, values, _ = descend(negative, np.concatenate([_centers(mixture)[:MOST_CENTERS], rng.standard_normal((n_starts, d))]))
+    centers, factors = _centers(mixture)
+    starts = np.concatenate([centers, rng.standard_normal((n_starts, d))])
+    places, values, _ = descend(negative, starts, np.concatenate([factors, np.broadcast_to(np.eye(d), (n_starts, d, d))]))
     found = distinct(places, values, lambda z, value: gaussian_at(negative, z, value))
     journal.phase = phase
     if not found:

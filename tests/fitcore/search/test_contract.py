@@ -97,9 +97,11 @@ def test_every_search_solves_every_problem(search: str, problem: str) -> None:
     assert 0.005 < outcome.log_evidence_error < 0.1
     if (search, problem) != ("nautilus-nautilus", "banana-5"):
         mean, sigma = standardized_errors(known, outcome.u, outcome.log_weight)
-        # Weights that grow with the distance make the moments noisier than so many equal ones: 4.5 where 4 would do for those.
-        assert np.max(np.abs(mean)) < 4.5
-        assert np.max(np.abs(sigma)) < 4.5
+        # Weights that grow with the distance make the moments noisier than so many equal ones: 4.5 where 4 would do for those, and
+        # in grade B all errors are to be doubled.
+        limit = 9.0 if outcome.diagnostics.get("grade") == "B" else 4.5
+        assert np.max(np.abs(mean)) < limit
+        assert np.max(np.abs(sigma)) < limit
 
 
 @pytest.mark.parametrize(
