@@ -8,6 +8,7 @@ only: no choice made here can bias what is made of independent draws of the froz
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,9 +30,13 @@ EFFICIENCY_LEAST = 0.05
 K_ENOUGH = 0.4
 TEMPERED_SIZE = 8  # effective points per dimension that a fit needs
 SMALLEST_SHARE = 0.005
+REWEIGHTINGS = 10
+CAUTION = 2.0  # standard errors given away when candidates are compared
+NEARLY_IDEAL = 0.85  # of what the true moments would give: components that needed no fit are kept then
 REFIT_EXPONENT = 0.3  # before that a single step does as well
 GROWTH, LARGEST_GROWTH = 1.4, 4.0
 LEAST_ANCHOR = 0.02
+FIRST_SHARE = 1.0 / 3.0  # of the first round's draws, for the Gaussians at the modes that are known
 ANCHOR_MARGIN, ANCHOR_MARGIN_PER_DIMENSION = 1.0, 0.15  # log density that a mixture fitted well may lack at a mode: it is wider on purpose
 
 
@@ -91,14 +96,24 @@ def evaluated(journal: Journal, mixture: Mixture, n: int, rng: np.random.Generat
     return z, log_likelihood, log_target, log_target - mixture.log_prob(z)
 
 
-def expected_efficiency(mixture: Mixture, z: Array, log_target: Array, log_weight: Array) -> float:
-    """Efficiency that draws from ``mixture`` would have, from weighted points of other densities; no likelihood is called."""
+def expected_efficiency(mixture: Mixture, z: Array, log_target: Array, log_weight: Array, *, caution: float = 0.0) -> float:
+    """Efficiency that draws from ``mixture`` would have, from weighted points of other densities; no likelihood is called.
+
+    Parameters
+    ----------
+    caution : so many standard errors of the estimate are given away. A mixture too thin somewhere in the tails, where few points lie, has a
+        large error.
+    """
     weight = weights_from(log_weight)
-    ratio = log_target - mixture.log_prob(z)
     used = weight > 0
+    weight, log_ratio = weight[used], (log_target - mixture.log_prob(z))[used]
     # ESS/N = (E_q w)^2 / E_q w^2, with both means turned into means over the posterior; the evidence is that of the weighted points.
-    log_mean = np.log(np.mean(np.exp(log_weight - np.max(log_weight)))) + np.max(log_weight)
-    return float(min(1.0, np.exp(log_mean - np.logaddexp.reduce(np.log(weight[used]) + ratio[used]))))
+    log_evidence = np.log(np.mean(np.exp(log_weight - np.max(log_weight)))) + np.max(log_weight)
+    largest = float(np.max(log_ratio))
+    ratio = np.exp(log_ratio - largest)
+    mean = float(weight @ ratio)
+    error = float(np.sqrt(np.sum((weight * (ratio - mean)) ** 2)))
+    return float(min(1.0, np.exp(log_evidence - largest) / (mean + caution * error)))
 
 
 def _one_step(mixture: Mixture, z: Array, weight: Array) -> Components:
@@ -124,19 +139,37 @@ def _refitted(z: Array, weight: Array, rng: np.random.Generator) -> Components:
     return replace(found, covariance=found.covariance * (1.0 + d / size)[:, None, None])
 
 
-def _candidates(mixture: Mixture, z: Array, weight: Array, beta: float, rng: np.random.Generator) -> list[Mixture]:
+def _reweighted(mixture: Mixture, z: Array, weight: Array) -> Components:
+    """The mixture's own components with new weights, by expectation maximization: what very few points can still support."""
+    rows = mixture.component_log_prob(z) - np.log(mixture.weight)[:, None]
+    share = mixture.weight
+    for _ in range(REWEIGHTINGS):
+        joint = rows + np.log(share)[:, None]
+        share = np.maximum(np.exp(joint - np.logaddexp.reduce(joint, axis=0)) @ weight, 1e-12)
+    return replace(mixture.components, weight=share)
+
+
+def _fitted(mixture: Mixture, z: Array, weight: Array, beta: float, rng: np.random.Generator) -> list[Mixture]:
+    """Mixtures fitted to the weighted points."""
     fits = [(_one_step(mixture, z, weight), mixture.bending)]
-    scales = (1.1, 1.2) if beta == 1.0 else (1.3,)
     if beta >= REFIT_EXPONENT:
         fits.append((_refitted(z, weight, rng), Bending.none(z.shape[1])))
         bending = fit_bending(z, weight)
         if len(bending):
             fits.append((_refitted(bending.straighten(z), weight, rng), bending))
-    return [Mixture.of(fit, bending=bent, core_scale=scale) for fit, bent in fits for scale in scales]
+    return [Mixture.of(fit, bending=bent, core_scale=scale) for fit, bent in fits for scale in _scales(beta)]
 
 
-def _updated(mixture: Mixture, rounds: Rounds, rng: np.random.Generator) -> tuple[Mixture, float]:
-    """The next mixture, of several candidates the one with the best expected efficiency, and the exponent of the tempering."""
+def _scales(beta: float) -> tuple[float, ...]:
+    return (1.1, 1.2) if beta == 1.0 else (1.3,)
+
+
+def _updated(mixture: Mixture, anchors: Components | None, rounds: Rounds, rng: np.random.Generator) -> tuple[Mixture, float]:
+    """The next mixture, of several candidates the one with the best expected efficiency, and the exponent of the tempering.
+
+    A fit flatters itself on the points that it was made of: new ones find it worse by a factor of exp(0.85 p / n), for the p parameters of
+    a Gaussian and n effective points. So components at hand, reweighted only, are preferred where they do nearly as well as any could.
+    """
     z, log_target, log_weight = rounds.weighted()
     d = z.shape[1]
     if effective_sample_size(log_weight) == 0.0:
@@ -145,10 +178,21 @@ def _updated(mixture: Mixture, rounds: Rounds, rng: np.random.Generator) -> tupl
     weight = weights_from(beta * log_weight)
     tempered = beta * log_weight
     log_target = log_target - log_weight + tempered
-    candidates = _candidates(mixture, z, weight, beta, rng)
-    return max(candidates, key=lambda q: expected_efficiency(q, z, log_target, tempered)), beta
+
+    def efficiency(found: Mixture) -> float:
+        return expected_efficiency(found, z, log_target, tempered, caution=CAUTION)
+
+    at_hand = [mixture] if anchors is None else [mixture, Mixture.of(anchors)]
+    unfitted = [
+        Mixture.of(_reweighted(known, z, weight), bending=known.bending, core_scale=scale) for known in at_hand for scale in _scales(beta)
+    ]
+    best = max(unfitted, key=efficiency)
+    if efficiency(best) >= NEARLY_IDEAL * ideal_efficiency(d):
+        return best, beta
+    return max([*unfitted, *_fitted(mixture, z, weight, beta, rng)], key=efficiency), beta
 
 
+@functools.cache
 def ideal_efficiency(n_dim: int) -> float:
     """Efficiency of a mixture with one component that has the moments of a Gaussian posterior, much narrower than the prior."""
     width = 1e-3
@@ -178,14 +222,21 @@ def anchored(mixture: Mixture, anchors: Components | None) -> Mixture:
         log_peak = np.log(share) - 0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * d * LOG_2PI
         if float(found.log_prob(mean[None])[0]) > log_peak - ANCHOR_MARGIN - ANCHOR_MARGIN_PER_DIMENSION * d:
             continue
-        jacobian = found.bending.jacobian(mean)
-        extended = Components(
-            weight=np.append((1.0 - share) * found.weight, share) if share < 1.0 else np.append(0.02 * found.weight, 1.0),
-            mean=np.concatenate([found.mean, found.bending.straighten(mean[None])]),
-            covariance=np.concatenate([found.covariance, (jacobian @ covariance @ jacobian.T)[None]]),
-        )
-        found = Mixture.of(extended, bending=found.bending, core_scale=found.core_scale)
+        one = Components(weight=np.ones(1), mean=mean[None], covariance=covariance[None])
+        found = extended(found, one, min(float(share), 1.0 - LEAST_ANCHOR))
     return found
+
+
+def extended(mixture: Mixture, modes: Components, share: float) -> Mixture:
+    """The mixture with Gaussians of probit space as further components, which together get ``share`` of the weight."""
+    jacobians = [mixture.bending.jacobian(mean) for mean in modes.mean]
+    added = [jacobian @ covariance @ jacobian.T for jacobian, covariance in zip(jacobians, modes.covariance, strict=True)]
+    every = Components(
+        weight=np.concatenate([(1.0 - share) * mixture.weight, share * modes.weight]),
+        mean=np.concatenate([mixture.mean, mixture.bending.straighten(modes.mean)]),
+        covariance=np.concatenate([mixture.covariance, np.array(added)]),
+    )
+    return Mixture.of(every, bending=mixture.bending, core_scale=mixture.core_scale)
 
 
 def adapt(
@@ -213,11 +264,10 @@ def adapt(
     per_round = DRAWS_PER_DIMENSION * start.n_dim
     reachable = EFFICIENCY_REACHABLE * ideal_efficiency(start.n_dim)
     rounds = Rounds() if earlier is None else earlier.rounds
-    start = anchored(start, anchors)
-    mixture, growth, n_full = start, 1.0, 0
+    mixture, growth, n_full = start if anchors is None else extended(start, anchors, FIRST_SHARE), 1.0, 0
     if earlier is not None:
-        mixture, growth, n_full = anchored(_updated(earlier.mixture, rounds, rng)[0], anchors), LARGEST_GROWTH, 2
-    best: tuple[float, float, Mixture] = (-1.0, np.inf, start)
+        mixture, growth, n_full = anchored(_updated(earlier.mixture, anchors, rounds, rng)[0], anchors), LARGEST_GROWTH, 2
+    best: tuple[float, float, Mixture] = (-1.0, np.inf, mixture)
     history: list[tuple[float, float]] = []
     is_converged = False
     for _ in range(n_rounds):
@@ -230,7 +280,7 @@ def adapt(
         is_converged = _is_enough(history, n_full=n_full, is_worth_more=saving > growth * per_round)
         if is_converged:
             break
-        mixture, beta = _updated(mixture, rounds, rng)
+        mixture, beta = _updated(mixture, anchors, rounds, rng)
         mixture = anchored(mixture, anchors)
         n_full += beta == 1.0
         if n_full > 1:
