@@ -1,5 +1,5 @@
-"""Everything that knows nautilus's insides: its version, the two parts that are replaced by faster ones, state to and from a file, and the
-error of its evidence. `nautilus.py` beside it is the search.
+"""Everything that knows nautilus's insides: its version, the two parts that are replaced by faster ones, state to and from a file, and its
+shells. `nautilus.py` beside it is the search.
 
 nautilus looks its emulator and its geometry up in module globals, so the replacement is made there, for as long as one of our samplers
 runs, and undone after. Other users of nautilus in the same process keep the stock parts outside of that time.
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import nautilus
-import numpy as np
 from nautilus import sampler as sampler_module
 from nautilus.bounds import basic, neural, union
 from nautilus.bounds import nautilus as bound_module
@@ -27,6 +26,8 @@ from fitcore.errors import ConfigError
 from fitcore.search.base import Array
 from fitcore.search.ellipsoid import minimum_volume_enclosing_ellipsoid
 from fitcore.search.emulator import FastEmulator
+from fitcore.search.journal import inside_cube
+from fitcore.search.pooled import Shell
 
 VERSION = "1.0.6"
 SIGNATURES: tuple[tuple[Callable[..., Any], tuple[str, ...]], ...] = (
@@ -158,24 +159,25 @@ def check_state(sampler: Any, state: Path) -> None:
         raise ValueError(f"{state.name} holds no state of a sampler with {sampler.n_dim} parameters")
 
 
-def evidence_error(sampler: Any) -> float:
-    """Standard deviation of the log-evidence of a sampler whose exploration is discarded.
+def shell_of(sampler: Any, i: int, n_dim: int) -> Shell:
+    """A shell of a sampler whose exploration is discarded; its places without the parameters beyond ``n_dim``.
 
-    Adds, shell by shell, the scatter of the likelihood, the binomial error of the shell's fraction of its bound, and that of the bound's
-    volume, which is itself found by rejection, twice.
+    The variance of the volume adds the binomial error of the shell's fraction of its bound and that of the bound's own volume, which is
+    found by rejection, twice.
     """
-    log_z = sampler.shell_log_l + sampler.shell_log_v
-    used = np.flatnonzero(np.isfinite(log_z) & (sampler.shell_n > 0))
-    share = np.exp(log_z[used] - np.logaddexp.reduce(log_z[used]))
-    total = 0.0
-    for weight, i in zip(share, used, strict=True):
-        n = int(sampler.shell_n[i])
-        n_drawn = int(sampler.shell_n_sample[i]) - (int(sampler.shell_n_sample_exp[i]) if sampler.discard_exploration else 0)
+    begin, n = int(sampler.shell_end_exp[i]), int(sampler.shell_n[i])
+    variance = 0.0
+    if n:
+        n_drawn = int(sampler.shell_n_sample[i]) - int(sampler.shell_n_sample_exp[i])
         fraction = min(n / n_drawn, 1.0)
-        variance = max(1.0 / sampler.shell_n_eff[i] - 1.0 / n, 0.0) + (1.0 - fraction) / (fraction * n_drawn)
+        variance = (1.0 - fraction) / (fraction * n_drawn)
         for bound in (sampler.bounds[i], getattr(sampler.bounds[i], "outer_bound", None)):
             if bound is not None and getattr(bound, "n_sample", 0):
                 accepted = 1.0 - bound.n_reject / bound.n_sample
                 variance += (1.0 - accepted) / (accepted * bound.n_sample)
-        total += weight**2 * variance
-    return float(np.sqrt(total))
+    return Shell(
+        u=inside_cube(sampler.points[i][begin:, :n_dim]),
+        log_likelihood=sampler.log_l[i][begin:],
+        log_volume=float(sampler.shell_log_v[i]),
+        volume_variance=variance,
+    )

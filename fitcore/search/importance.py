@@ -33,7 +33,7 @@ class Importance(Search):
     scout_starts : gradient ascents from prior draws that look for modes the proposal does not know, where the likelihood can be
         differentiated; 0 for none. Each gradient counts as one call.
     n_rounds : most rounds of adaptation.
-    n_live : live points of the cold search that follows a grade F.
+    n_live : live points of the cold search that follows a grade F; None as in `Nautilus`.
     n_like_max : most likelihood calls, the cold search included; reaching it is an error, never a poorer result.
 
     Raises
@@ -42,19 +42,20 @@ class Importance(Search):
         for a value outside its range.
     """
 
-    version = 2
+    version = 3
 
     n_eff: int = 2000
-    scout_starts: int = 16
+    scout_starts: int = 32
     n_rounds: int = ROUNDS
-    n_live: int = 300
+    n_live: int | None = None
     n_like_max: int = 300_000
 
     def __post_init__(self) -> None:
         check_integer(self, "n_eff", 10, 10_000_000)
         check_integer(self, "scout_starts", 0, 10_000)
         check_integer(self, "n_rounds", 1, 1000)
-        check_integer(self, "n_live", 20, 100_000)
+        if self.n_live is not None:
+            check_integer(self, "n_live", 20, 100_000)
         check_integer(self, "n_like_max", 1)
 
     def run(self, problem: Problem, *, seed: int, checkpoint: Checkpoint, progress: Progress) -> SearchOutcome:

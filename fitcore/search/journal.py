@@ -23,7 +23,12 @@ LARGEST_U = 1.0 - 2.0**-53
 
 def unit_cube(z: Array) -> Array:
     """Points of the open unit cube for points in probit space."""
-    return np.clip(ndtr(z), SMALLEST_U, LARGEST_U)
+    return inside_cube(ndtr(z))
+
+
+def inside_cube(u: Array) -> Array:
+    """Points of the closed unit cube, moved off its faces."""
+    return np.clip(u, SMALLEST_U, LARGEST_U)
 
 
 def checked(values: Any, n: int) -> Array:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,26 @@ import numpy as np
 from scipy.special import ndtri
 
 from fitcore.errors import SpecError
+from fitcore.search.adaptation import adapt
 from fitcore.search.base import Array, Checkpoint, Problem, Progress, Search, SearchOutcome
 from fitcore.search.frozen import adapt_and_freeze
-from fitcore.search.journal import LARGEST_U, SMALLEST_U, Ledger, checked
+from fitcore.search.journal import Ledger, checked, inside_cube
 from fitcore.search.mixture import Mixture
 from fitcore.search.outcome import frozen_outcome, importance_diagnostics, outcome_of
+from fitcore.search.pareto import pareto_k, pooled_grade
 from fitcore.search.scout import scout
 from fitcore.search.settings import check_choice, check_integer, check_number
 from fitcore.search.streams import single_threaded, stream, sub_seed
 
-FALLBACK_N_SHELL = 300
 FINISH = "finish"
 RECENT = "recent"
+LIVE_TIMES_PARAMETERS, FEWEST_LIVE, MOST_LIVE = 1500, 100, 300
 
 
 @functools.cache
-def _adapter() -> Any:
-    """nautilus and what it brings, loaded when a cold search runs: a second that no stored result and no warm search should wait for."""
-    return importlib.import_module("fitcore.search.adapter")
+def _module(name: str) -> Any:
+    """A module that loads nautilus, when a cold search runs: a second that no stored result and no warm search should wait for."""
+    return importlib.import_module(f"fitcore.search.{name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,11 @@ class Nautilus(Search):
 
     Parameters
     ----------
-    n_live : live points of the exploration; 100 is enough for one plain mode, 500 for curved or many-peaked posteriors.
+    n_live : live points of the exploration; None for 1500 over the number of parameters, but at least 100 and at most 300. What is asked of
+        the exploration is a start for what follows, and its cost grows with both numbers.
     n_eff : effective sample size asked for.
     n_batch : points between two updates of nautilus; raised to a whole number of the problem's batches.
-    n_shell : fewest points in each shell of the sampling phase.
+    n_shell : fewest points in each shell of the sampling phase; as many draws of the mixture come with them.
     f_live : fraction of the evidence left in the live points at which the exploration ends.
     finish : "importance", a mixture fitted to the exploration, adapted, frozen and graded (grade F goes on as below); or "nautilus", its
         own sampling phase with the exploration discarded.
@@ -64,19 +66,20 @@ class Nautilus(Search):
     Lange 2023, MNRAS 525, 3181 (nautilus).
     """
 
-    version = 2
+    version = 3
 
-    n_live: int = 300
+    n_live: int | None = None
     n_eff: int = 2000
     n_batch: int = 100
-    n_shell: int = 200
-    f_live: float = 0.01
+    n_shell: int = 100
+    f_live: float = 0.1
     finish: str = "importance"
-    scout_starts: int = 16
+    scout_starts: int = 32
     n_like_max: int = 300_000
 
     def __post_init__(self) -> None:
-        check_integer(self, "n_live", 20, 100_000)
+        if self.n_live is not None:
+            check_integer(self, "n_live", 20, 100_000)
         check_integer(self, "n_eff", 10, 10_000_000)
         check_integer(self, "n_batch", 1, 100_000)
         check_integer(self, "n_shell", 1, 100_000)
@@ -104,16 +107,11 @@ class Nautilus(Search):
 
 def cold_search(settings: Nautilus, problem: Problem, *, seed: int, ledger: Ledger) -> SearchOutcome:
     """The search within a ledger that another search may have used before."""
-    _adapter().check_version()
+    _module("adapter").check_version()
     run = _Run(settings, problem, seed=seed, ledger=ledger)
-    with _adapter().fast_parts():
+    with _module("adapter").fast_parts():
         run.explore()
-        attempt: dict[str, Any] = {}
-        if settings.finish == "importance":
-            finished, attempt = run.finish_by_importance()
-            if finished is not None:
-                return finished
-        return run.finish_by_nautilus(attempt)
+        return run.finish()
 
 
 class _Run:
@@ -123,28 +121,27 @@ class _Run:
         self.settings, self.problem, self.seed, self.ledger = settings, problem, seed, ledger
         self.n_before = ledger.n_calls
         self.n_batch = -(-settings.n_batch // problem.n_batch) * problem.n_batch
-        self.mixture: Mixture | None = None
+        self.n_live = settings.n_live or int(np.clip(LIVE_TIMES_PARAMETERS // problem.n_dim, FEWEST_LIVE, MOST_LIVE))
         self.recent: list[tuple[Array, Array]] = []
         self.recorded: dict[str, Array] = dict(ledger.states.get(RECENT, {}))
         self.n_replayed = 0
         self.sampler: Any = self._sampler()
-        self.n_explore = 0
 
     def _new(self, state: Path | None = None) -> Any:
-        return _adapter().new_sampler(
+        return _module("adapter").new_sampler(
             self._log_likelihood,
             n_dim=max(2, self.problem.n_dim),  # nautilus knows no single parameter; a second one that does nothing changes no evidence
-            n_live=self.settings.n_live,
+            n_live=self.n_live,
             n_batch=self.n_batch,
             seed=sub_seed(self.seed, "nautilus"),
             state=state,
         )
 
     def _sampler(self) -> Any:
-        with _adapter().fast_parts():
+        with _module("adapter").fast_parts():
             loaded = self.ledger.checkpoint.load_through(self._new)
             notes = self.ledger.states.get(FINISH, {}).get("notes", {})
-            if loaded is not None and self.settings.finish == "importance" and loaded.discard_exploration and "start" not in notes:
+            if loaded is not None and loaded.discard_exploration and "start" not in notes:
                 loaded = None  # past its exploration, whose mixture is lost: begin anew rather than differently
         if loaded is None:
             return self._new()
@@ -155,7 +152,7 @@ class _Run:
         return loaded
 
     def _log_likelihood(self, u: Array) -> Array:
-        inside = np.clip(u[:, : self.problem.n_dim], SMALLEST_U, LARGEST_U)
+        inside = inside_cube(u[:, : self.problem.n_dim])
         values = self._replayed(inside)
         if values is None:
             values = self._evaluated(inside)
@@ -183,112 +180,96 @@ class _Run:
         self.n_replayed += len(u)
         return self.recorded["value"][part]
 
-    def _advance(self, is_done: Callable[[], bool], phase: str, **targets: Any) -> None:
-        """Batch by batch, with a look at the checkpoint after each."""
-        sampler, ledger = self.sampler, self.ledger
-        while not is_done():
-            ledger.spend(self.n_batch)
-            f_live = np.inf if not sampler.explored and self._is_flat() else self.settings.f_live
-            sampler.run(n_like_max=int(sampler.n_like) + self.n_batch, f_live=f_live, **targets)
-            stop = ledger.checkpoint.stop_requested()
-            if stop or ledger.checkpoint.due():
-                ledger.checkpoint.save_through(sampler.write, n_calls=ledger.n_calls)
-                self.recent.clear()
-            ledger.tell(phase, self._news())
-            if stop:
-                raise ledger.interrupted()
+    def _pause(self, phase: str, message: str) -> None:
+        """A look at the checkpoint, and the news."""
+        checkpoint = self.ledger.checkpoint
+        stop = checkpoint.stop_requested()
+        if stop or checkpoint.due():
+            checkpoint.save_through(self.sampler.write, n_calls=self.ledger.n_calls)
+            self.recent.clear()
+        self.ledger.tell(phase, message)
+        if stop:
+            raise self.ledger.interrupted()
 
     def _is_flat(self) -> bool:
         """Whether all live points have the same value: there is nothing to zoom into, and f_live would ask for n_live / f_live calls."""
         log_l = np.concatenate([np.zeros(0), *self.sampler.log_l])
         best = np.max(log_l, initial=-np.inf)
-        return bool(np.isfinite(best) and np.count_nonzero(log_l == best) >= self.settings.n_live)
-
-    def _news(self) -> str:
-        sampler = self.sampler
-        if sampler.explored:
-            return f"{len(sampler.bounds)} shells, effective sample size {float(sampler.n_eff):.0f}"
-        return f"{len(sampler.bounds)} bounds, {float(sampler.f_live):.3f} of the evidence in the live points"
+        return bool(np.isfinite(best) and np.count_nonzero(log_l == best) >= self.n_live)
 
     def explore(self) -> None:
-        """The exploration; done at once where a resumed sampler has it behind it."""
-        is_resumed = bool(self.sampler.explored)
-        self._advance(lambda: bool(self.sampler.explored), "exploration", n_shell=0, n_eff=0, discard_exploration=False)
-        if not is_resumed:
-            self.ledger.checkpoint.save_through(self.sampler.write, n_calls=self.ledger.n_calls)
-            self.recent.clear()
-        self.n_explore = int(np.sum(self.sampler.shell_end_exp)) if self.sampler.discard_exploration else int(self.sampler.n_like)
-
-    def _start(self, notes: dict[str, Any]) -> Mixture:
-        """The mixture fitted to the exploration: once, then kept in the journal, because later points change the exploration's weights."""
+        """The exploration; done at once where a resumed sampler has it behind it. The mixture fitted to it is kept beside it."""
+        sampler, ledger = self.sampler, self.ledger
+        was_explored = bool(sampler.explored)
+        while not sampler.explored:
+            ledger.spend(self.n_batch)
+            f_live = np.inf if self._is_flat() else self.settings.f_live
+            n_like_max = int(sampler.n_like) + self.n_batch
+            sampler.run(n_like_max=n_like_max, f_live=f_live, n_shell=0, n_eff=0, discard_exploration=False)
+            left = "" if sampler.explored else f", {float(sampler.f_live):.3f} of the evidence in the live points"
+            self._pause("exploration", f"{len(sampler.bounds)} bounds{left}")
+        self.journal = ledger.journal(FINISH, self.problem)
+        notes = self.journal.notes
         if "start" not in notes:
-            u, log_weight, _ = self.sampler.posterior()
-            z = ndtri(np.clip(u[:, : self.problem.n_dim], SMALLEST_U, LARGEST_U))
-            notes["start"] = Mixture.fit(z, log_weight).to_arrays()
-            notes["n_explore"] = int(self.sampler.n_like)
-        return Mixture.from_arrays(notes["start"])
+            u, log_weight, _ = sampler.posterior()
+            notes["start"] = Mixture.fit(ndtri(inside_cube(u[:, : self.problem.n_dim])), log_weight).to_arrays()
+            notes["n_explore"] = int(sampler.n_like)
+        self.start, self.n_explore = Mixture.from_arrays(notes["start"]), int(notes["n_explore"])
+        if not was_explored:
+            ledger.save()
+            ledger.checkpoint.save_through(sampler.write, n_calls=ledger.n_calls)
+            self.recent.clear()
 
-    def finish_by_importance(self) -> tuple[SearchOutcome | None, dict[str, Any]]:
-        """An outcome of grade A or B; or None, and the diagnostics of the attempt."""
-        ledger = self.ledger
-        journal = ledger.journal(FINISH, self.problem)
-        start = self._start(journal.notes)
-        self.n_explore = int(journal.notes["n_explore"])
-        scouted = scout(journal, start, stream(self.seed, f"{FINISH}.scout"), n_starts=self.settings.scout_starts)
+    def finish(self) -> SearchOutcome:
+        """By the frozen draws of a mixture where that is asked for and earns a grade; by the shells and such draws otherwise."""
+        ledger, journal, settings = self.ledger, self.journal, self.settings
+        scouted = scout(journal, self.start, stream(self.seed, f"{FINISH}.scout"), n_starts=settings.scout_starts)
+        common = {
+            "n_explore": self.n_explore,
+            "n_gradients": journal.n_gradients,
+            "n_new_modes": scouted.n_new,
+            "was_scouted": journal.n_gradients > 0,
+        }
+        if settings.finish == "nautilus":
+            rng = stream(self.seed, f"{FINISH}.adaptation")
+            adapted = adapt(journal, self.start, rng, n_eff=settings.n_eff, anchors=scouted.anchors)
+            return self._pooled(adapted.mixture, common)
         adapted, frozen, n_adapt = adapt_and_freeze(
-            journal, start, seed=self.seed, name=FINISH, n_eff=self.settings.n_eff, anchors=scouted.anchors
+            journal, self.start, seed=self.seed, name=FINISH, n_eff=settings.n_eff, anchors=scouted.anchors
         )
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
-        scouting = {"n_gradients": journal.n_gradients, "n_new_modes": scouted.n_new, "was_scouted": journal.n_gradients > 0}
         if frozen.grade == "F":
-            return None, {**importance_diagnostics(adapted, frozen, n_adapt=n_adapt, prefix="importance_"), **scouting}
-        diagnostics = {
-            "finish": "importance",
-            "is_fallback": False,
-            "n_explore": self.n_explore,
-            **importance_diagnostics(adapted, frozen, n_adapt=n_adapt),
-            **scouting,
-        }
-        return frozen_outcome(frozen, adapted, n_calls=ledger.n_calls, diagnostics=diagnostics), {}
-
-    def finish_by_nautilus(self, attempt: dict[str, Any]) -> SearchOutcome:
-        """The sampling phase with the exploration discarded; ``attempt`` holds the diagnostics of a failed finish by importance.
-
-        A posterior on which the importance sample failed is difficult for nautilus too: on a strong 12-d banana its evidence was off by up
-        to three times the error, so grade B, error doubled. Where the scout knows a mode that the exploration lost, its sampling phase is
-        blind to it too: grade F.
-        """
-        sampler, settings, ledger = self.sampler, self.settings, self.ledger
-        if attempt:
-            settings = replace(settings, n_shell=max(settings.n_shell, FALLBACK_N_SHELL))
-            ledger.save()
             ledger.tell("fallback", "the importance sample is graded F: nautilus's own sampling phase takes over")
-        if not sampler.discard_exploration:
-            sampler.discard_exploration = True
-        n_shell, n_eff = settings.n_shell, settings.n_eff
-        self._advance(
-            lambda: bool(np.all(sampler.shell_n >= n_shell) and sampler.n_eff >= n_eff),
-            "sampling",
-            n_shell=n_shell,
-            n_eff=n_eff,
-            discard_exploration=True,
-        )
-        u, log_weight, log_likelihood = sampler.posterior()
+            return self._pooled(adapted.mixture, common | importance_diagnostics(adapted, frozen, n_adapt=n_adapt, prefix="importance_"))
+        diagnostics = {"finish": "importance", "is_fallback": False, **common, **importance_diagnostics(adapted, frozen, n_adapt=n_adapt)}
+        return frozen_outcome(frozen, adapted, n_calls=ledger.n_calls, diagnostics=diagnostics)
+
+    def _pooled(self, mixture: Mixture, diagnostics: dict[str, Any]) -> SearchOutcome:
+        """The sampling phase. Its draws are new ones: those that a grade was given to are not used again."""
+        settings, rng = self.settings, stream(self.seed, f"{FINISH}.draws")
+        sampling = _module("sampling").Sampling(self.sampler, self.journal, mixture, rng, n_explore=self.n_explore, n_batch=self.n_batch)
+        pool, shells = sampling.run(n_shell=settings.n_shell, n_eff=settings.n_eff, pause=functools.partial(self._pause, "sampling"))
+        u, log_likelihood, log_weight = pool.points(shells)
+        log_evidence, error = pool.evidence()
+        k = pareto_k(log_weight)
+        letter = pooled_grade(k)
         return outcome_of(
-            u=np.clip(u[:, : self.problem.n_dim], SMALLEST_U, LARGEST_U),
+            u=u,
             log_likelihood=log_likelihood,
             log_weight=log_weight,
-            log_evidence=float(sampler.log_z),
-            log_evidence_error=_adapter().evidence_error(sampler) * (2.0 if attempt else 1.0),
-            n_calls=ledger.n_calls,
+            log_evidence=log_evidence,
+            log_evidence_error=error * (1.0 if letter == "A" else 2.0),
+            n_calls=self.ledger.n_calls,
             diagnostics={
-                **attempt,
+                **diagnostics,
                 "finish": "nautilus",
-                "is_fallback": bool(attempt),
-                "grade": ("F" if attempt["n_new_modes"] else "B") if attempt else "A",
-                "n_explore": self.n_explore,
-                "n_eff": float(sampler.n_eff),
-                "n_shells": len(sampler.bounds),
+                "is_fallback": settings.finish != "nautilus",
+                "grade": letter,
+                "n_eff": pool.n_eff,
+                "pareto_k": k,
+                "efficiency": pool.n_eff / len(u),
+                "drawn_share": pool.drawn_share,
+                "n_shells": len(shells),
                 "n_before": self.n_before,
             },
         )

@@ -81,3 +81,10 @@ def grade(*, k: float, efficiency: float, has_adapted: bool) -> str:
     if k < K_GOOD:
         return "A" if efficiency > EFFICIENCY_GOOD else "B"
     return "B" if efficiency > EFFICIENCY_GOOD else "F"
+
+
+def pooled_grade(k: float) -> str:
+    """Grade of shells and draws pooled, by the tail of their weights: "A" use the error as it is, "B" double it, "F" do not trust it."""
+    if k < K_GOOD:
+        return "A"
+    return "B" if k < K_USABLE else "F"

@@ -74,7 +74,7 @@ def test_the_fallback_resumes_to_the_same_bits(
     whole = run(search)
     assert whole.diagnostics["is_fallback"] is True
     assert whole.diagnostics["importance_grade"] == "F"
-    assert (whole.diagnostics["finish"], whole.diagnostics["grade"]) == ("nautilus", "B")
+    assert (whole.diagnostics["finish"], whole.diagnostics["grade"]) == ("nautilus", "A")
     resumed, pieces = run_in_pieces(search, gaussian(4).problem, seed=1, patience=9)
     assert pieces > 3
     assert_same(whole, resumed)
@@ -100,18 +100,14 @@ def test_a_sampler_past_its_exploration_without_its_journal_begins_anew(
     assert_same(whole, search.run(gaussian(4).problem, seed=1, checkpoint=folder_checkpoint, progress=silent))
 
 
-def test_the_fallback_doubles_the_claimed_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = module.adapt_and_freeze
-
-    def graded_f(*arguments: Any, **settings: Any) -> Any:
-        adapted, frozen, n = real(*arguments, **settings)
-        return adapted, replace(frozen, grade="F"), n
-
-    monkeypatch.setattr(module, "adapt_and_freeze", graded_f)
-    monkeypatch.setattr("fitcore.search.adapter.evidence_error", lambda sampler: 0.1)
-    chosen, fallen = (run(Nautilus(n_live=60, n_eff=100, n_shell=5, finish=finish)) for finish in ("nautilus", "importance"))
-    assert (chosen.log_evidence_error, fallen.log_evidence_error) == (0.1, 0.2)
-    assert (chosen.diagnostics["grade"], fallen.diagnostics["grade"]) == ("A", "B")
+@pytest.mark.parametrize(("k", "grade", "factor"), [(0.29, "A", 1.0), (0.3, "B", 2.0), (0.5, "F", 2.0), (np.inf, "F", 2.0)])
+def test_the_tail_of_the_weights_grades_the_sampling_phase(monkeypatch: pytest.MonkeyPatch, k: float, grade: str, factor: float) -> None:
+    search = Nautilus(n_live=60, n_eff=100, n_shell=5, finish="nautilus")
+    plain = run(search)
+    assert plain.diagnostics["grade"] == "A"
+    monkeypatch.setattr(module, "pareto_k", lambda log_weight: k)
+    graded = run(search)
+    assert (graded.diagnostics["grade"], graded.log_evidence_error) == (grade, factor * plain.log_evidence_error)
 
 
 def module_interrupted() -> type[Exception]:
@@ -222,13 +218,13 @@ def test_identity_holds_every_setting() -> None:
     identity = Nautilus(n_live=77).identity()
     assert identity == {
         "search": "Nautilus",
-        "version": 2,
+        "version": 3,
         "n_live": 77,
         "n_eff": 2000,
         "n_batch": 100,
-        "n_shell": 200,
-        "f_live": 0.01,
+        "n_shell": 100,
+        "f_live": 0.1,
         "finish": "importance",
-        "scout_starts": 16,
+        "scout_starts": 32,
         "n_like_max": 300_000,
     }
