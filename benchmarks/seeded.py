@@ -2,7 +2,7 @@
 
     python -m benchmarks.seeded                       everything (hours on two cores); kept in seeded.json
     python -m benchmarks.seeded --seeds 4 --dims 10   a part; keeps nothing
-    python -m benchmarks.seeded --cold                the cold searches only
+    python -m benchmarks.seeded --from RUNS ...       the table of runs kept earlier, which must be all of them
 
 "pull" is error over claimed error of the log-evidence. Stock nautilus is the library as it comes (four networks, exploration discarded,
 500 live points, the same effective sample size); its time is its own, and the likelihoods here cost next to nothing.
@@ -37,6 +37,7 @@ PROPOSALS: dict[str, dict[str, float]] = {
     "one mode": {},
 }
 SEEDS, COLD_SEEDS = 20, 4
+UNTOLD: dict[str, Any] = {"checkpoint": NoCheckpoint(), "progress": silent}
 Case = tuple[str, int, str, int]
 
 
@@ -55,7 +56,8 @@ def run_case(case: Case) -> dict[str, Any]:
     else:
         search, problem = Importance(), known.with_proposal(seed=seed, **PROPOSALS[proposal])
     try:
-        outcome = search.run(problem, seed=seed, checkpoint=NoCheckpoint(), progress=silent)
+        # Each proposal with random numbers of its own, so that the rows are independent.
+        outcome = search.run(problem, seed=1000 * list(PROPOSALS).index(proposal) + seed if proposal in PROPOSALS else seed, **UNTOLD)
     except NotConvergedError:
         return {**found, "grade": "-", "calls": search.n_like_max}
     known_diagnostics = outcome.diagnostics
@@ -127,6 +129,35 @@ def totals(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def kept(names: list[str]) -> list[dict[str, Any]]:
+    """The runs of some files written with --keep; of two runs of one case the later."""
+    lines = [json.loads(line) for name in names for line in Path(name).read_text(encoding="utf-8").splitlines()]
+    return list({(run["kind"], run["n_dim"], run["proposal"], run["seed"]): run for run in lines}.values())
+
+
+def record_of(runs: list[dict[str, Any]], listed: list[Case]) -> dict[str, Any]:
+    """What is kept in seeded.json.
+
+    Raises
+    ------
+    ValueError
+        when the runs are not those listed.
+    """
+    found = {(run["kind"], run["n_dim"], run["proposal"], run["seed"]): run for run in runs}
+    missing = [case for case in listed if case not in found]
+    if missing:
+        raise ValueError(f"{len(missing)} of {len(listed)} runs are missing, the first is {missing[0]}; run them with --keep.")
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for case in listed:
+        rows.setdefault("{} {} {}".format(*case), []).append(found[case])
+    return {
+        "command": "python -m benchmarks.seeded",
+        "machine": f"{platform.machine()}, two cores",
+        "totals": totals([found[case] for case in listed]),
+        "rows": {name: row_of(mine) for name, mine in rows.items()},
+    }
+
+
 def main() -> None:
     """Run, print a row a case, keep the table when it is whole."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,29 +168,24 @@ def main() -> None:
     parser.add_argument("--proposals", nargs="*", default=[*PROPOSALS, "cold", "stock"])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--keep", help="keep the runs in this file, a line of JSON each")
+    parser.add_argument("--from", nargs="*", dest="files", default=[])
     options = parser.parse_args()
+    whole = cases(list(TARGETS), list(DIMS), range(SEEDS), [*PROPOSALS, "cold", "stock"])
     listed = cases(options.kinds, options.dims, range(options.first, options.first + options.seeds), options.proposals)
-    runs: list[dict[str, Any]] = []
-    rows: dict[str, Any] = {}
-    with multiprocessing.get_context("spawn").Pool(options.processes, maxtasksperchild=100) as pool:
-        for run in pool.imap(run_case, listed):
-            runs.append(run)
-            if options.keep:
-                with Path(options.keep).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(run) + "\n")
-            mine = [r for r in runs if all(r[key] == run[key] for key in ("kind", "n_dim", "proposal"))]
-            if len(mine) == sum(case[:3] == (run["kind"], run["n_dim"], run["proposal"]) for case in listed):
-                name = f"{run['kind']} {run['n_dim']} {run['proposal']}"
-                rows[name] = row_of(mine)
-                print(f"{name:24}", json.dumps(rows[name]), flush=True)
+    runs: list[dict[str, Any]] = kept(options.files)
+    if not options.files:
+        with multiprocessing.get_context("spawn").Pool(options.processes, maxtasksperchild=100) as pool:
+            for run in pool.imap(run_case, listed):
+                runs.append(run)
+                if options.keep:
+                    with Path(options.keep).open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(run) + "\n")
+                mine = [r for r in runs if all(r[key] == run[key] for key in ("kind", "n_dim", "proposal"))]
+                if len(mine) == sum(case[:3] == (run["kind"], run["n_dim"], run["proposal"]) for case in listed):
+                    print(f"{run['kind']} {run['n_dim']} {run['proposal']:12}", json.dumps(row_of(mine)), flush=True)
     print(json.dumps(totals(runs)))
-    if options.seeds == SEEDS and len(listed) == len(cases(list(TARGETS), list(DIMS), range(SEEDS), [*PROPOSALS, "cold", "stock"])):
-        record = {
-            "command": "python -m benchmarks.seeded",
-            "machine": f"{platform.machine()}, two cores",
-            "totals": totals(runs),
-            "rows": rows,
-        }
+    if options.files or listed == whole:
+        record = record_of(runs, whole)
         Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
