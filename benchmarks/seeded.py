@@ -37,6 +37,7 @@ PROPOSALS: dict[str, dict[str, float]] = {
     "one mode": {},
 }
 SEEDS, COLD_SEEDS = 20, 4
+STOCK = ("gaussian", "banana")
 UNTOLD: dict[str, Any] = {"checkpoint": NoCheckpoint(), "progress": silent}
 Case = tuple[str, int, str, int]
 
@@ -111,7 +112,7 @@ def cases(kinds: list[str], dims: list[int], seeds: range, proposals: list[str])
     for kind in kinds:
         for n_dim in dims:
             for proposal in proposals:
-                if proposal == "one mode" and kind != "bimodal":
+                if (proposal == "one mode" and kind != "bimodal") or (proposal == "stock" and kind not in STOCK):
                     continue
                 n = {"cold": COLD_SEEDS, "stock": 1}.get(proposal, len(seeds))
                 listed += [(kind, n_dim, proposal, seed) for seed in list(seeds)[:n]]

