@@ -36,7 +36,7 @@ def _centers(mixture: Mixture) -> tuple[Array, Array]:
     centers = mixture.bending.bent(mixture.mean[heaviest])
     inverses = [np.linalg.inv(mixture.bending.jacobian(center)) for center in centers]
     covariances = [inverse @ mixture.covariance[k] @ inverse.T for inverse, k in zip(inverses, heaviest, strict=True)]
-    return centers, np.linalg.cholesky(np.array(covariances))
+    return centers, np.asarray(np.linalg.cholesky(np.array(covariances)), dtype=np.float64)
 
 
 def _distances(mixture: Mixture, z: Array) -> list[float]:
