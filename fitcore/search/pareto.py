@@ -87,8 +87,8 @@ def grade(*, k: float, efficiency: float, has_adapted: bool) -> str:
 def pooled_grade(k: float) -> str:
     """Grade of shells and draws pooled, by the tail of their weights: "A" use the error as it is, "B" double it, "F" do not trust it.
 
-    Up to 0.7 means converge at sample sizes that can be had (Vehtari et al. 2024, JMLR 25, 72). Here the weights come from many densities, of
-    which each covers what the others miss, and nothing follows that would do better.
+    Up to 0.7 means converge at sample sizes that can be had (Vehtari et al. 2024, JMLR 25, 72). The weights come from many densities here,
+    each covering what the others miss, and nothing follows that would do better.
     """
     if k < K_GOOD:
         return "A"
