@@ -115,11 +115,13 @@ def test_funnel_in_thirty_simulations() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_linear_gaussian_in_two_hundred_simulations() -> None:
     calibrated_linear(200)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_funnel_in_two_hundred_simulations() -> None:
     assert_uniform(shares_below_truth(Funnel, 200))
 
