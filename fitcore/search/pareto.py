@@ -10,7 +10,6 @@ EFFICIENCY_GOOD = 0.2
 EFFICIENCY_LEAST = 0.05
 K_GOOD = 0.3
 K_USABLE = 0.5
-K_RELIABLE = 0.7
 
 
 def effective_sample_size(log_weight: Array) -> float:
@@ -85,11 +84,7 @@ def grade(*, k: float, efficiency: float, has_adapted: bool) -> str:
 
 
 def pooled_grade(k: float) -> str:
-    """Grade of shells and draws pooled, by the tail of their weights: "A" use the error as it is, "B" double it, "F" do not trust it.
-
-    Up to 0.7 means converge at sample sizes that can be had (Vehtari et al. 2024, JMLR 25, 72). The weights come from many densities here,
-    each covering what the others miss, and nothing follows that would do better.
-    """
+    """Grade of shells and draws pooled, by the tail of their weights: "A" use the error as it is, "B" double it, "F" do not trust it."""
     if k < K_GOOD:
         return "A"
-    return "B" if k < K_RELIABLE else "F"
+    return "B" if k < K_USABLE else "F"

@@ -30,6 +30,12 @@ def widths(result: fc.Result) -> np.ndarray:
     return np.sqrt(np.diag(result.samples.covariance()))
 
 
+def steering(result: fc.Result) -> int:
+    """Calls that only found out where to draw; the draws themselves are what ``n_eff`` asks for."""
+    diagnostics = result.samples_summary.diagnostics
+    return int(diagnostics.get("n_explore", 0)) + int(diagnostics["n_adapt"])
+
+
 @pytest.fixture(scope="module")
 def first() -> fc.Result:
     return fc.fit(WIDE, Means(), fc.Nautilus(n_live=100, n_eff=3000), progress=False)
@@ -51,4 +57,4 @@ def test_a_proposal_leaves_posterior_and_evidence_alone(first: fc.Result) -> Non
         result = fc.fit(WIDE, Means(), fc.Importance(n_eff=3000), seed=seed, proposal=result.proposal(WIDE), progress=False)
         assert widths(result) == pytest.approx([SIGMA] * 2, rel=4.0 / np.sqrt(6000.0))
         assert abs(result.log_evidence - exact) < 3.5 * result.log_evidence_error
-        assert result.samples_summary.n_calls < first.samples_summary.n_calls  # most of either are the draws that are asked for
+        assert steering(result) < 0.3 * steering(first)

@@ -54,6 +54,7 @@ CAN_SOLVE = {
     "dynesty": ("gaussian-2", "banana-5", "edge-4", "two-modes-4", "constrained-4"),
     "nuts": ("gaussian-5", "banana-5", "edge-4"),
 }
+TOO_NARROW = [("nautilus-importance", "banana-5")]  # graded B, its standard deviations a tenth too small: a known gap, see the README
 SMALL = gaussian(3)  # one object, so that what is compiled for it is compiled once
 
 
@@ -92,16 +93,12 @@ def test_every_search_solves_every_problem(search: str, problem: str) -> None:
     n_eff = 1.0 / np.sum(np.exp(2.0 * outcome.log_weight))
     assert n_eff >= 0.999 * 1000
 
-    # At these fixed seeds 3.5 claimed standard deviations; the strong banana defeats nautilus's own finish by more, see the benchmark.
+    # At these fixed seeds 3.5 claimed standard deviations.
     assert abs(outcome.log_evidence - known.log_evidence) < 3.5 * outcome.log_evidence_error
     assert 0.005 < outcome.log_evidence_error < 0.1
-    if (search, problem) != ("nautilus-nautilus", "banana-5"):
-        mean, sigma = standardized_errors(known, outcome.u, outcome.log_weight)
-        # Weights that grow with the distance make the moments noisier than so many equal ones: 4.5 where 4 would do for those, and
-        # in grade B all errors are to be doubled.
-        limit = 9.0 if outcome.diagnostics.get("grade") == "B" else 4.5
-        assert np.max(np.abs(mean)) < limit
-        assert np.max(np.abs(sigma)) < limit
+    # Weights that grow with the distance make the moments noisier than so many equal ones: 4.5 where 4 would do for those.
+    is_right = max(np.max(np.abs(errors)) for errors in standardized_errors(known, outcome.u, outcome.log_weight)) < 4.5
+    assert is_right != ((search, problem) in TOO_NARROW), "a gap of the README has come or gone"
 
 
 @pytest.mark.parametrize(

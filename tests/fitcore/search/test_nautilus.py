@@ -100,7 +100,7 @@ def test_a_sampler_past_its_exploration_without_its_journal_begins_anew(
     assert_same(whole, search.run(gaussian(4).problem, seed=1, checkpoint=folder_checkpoint, progress=silent))
 
 
-@pytest.mark.parametrize(("k", "grade", "factor"), [(0.29, "A", 1.0), (0.3, "B", 2.0), (0.69, "B", 2.0), (0.7, "F", 2.0)])
+@pytest.mark.parametrize(("k", "grade", "factor"), [(0.29, "A", 1.0), (0.3, "B", 2.0), (0.49, "B", 2.0), (0.5, "F", 2.0)])
 def test_the_tail_of_the_weights_grades_the_sampling_phase(monkeypatch: pytest.MonkeyPatch, k: float, grade: str, factor: float) -> None:
     search = Nautilus(n_live=60, n_eff=100, n_shell=5, finish="nautilus")
     plain = run(search)
