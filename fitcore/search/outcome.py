@@ -70,8 +70,9 @@ def frozen_outcome(frozen: Frozen, adapted: Adapted, *, n_calls: int, diagnostic
 def importance_diagnostics(adapted: Adapted, frozen: Frozen, *, n_adapt: int, prefix: str = "") -> dict[str, float | int | str | bool]:
     """What is reported of an adaptation and its frozen sample.
 
-    ``first_efficiency``, ``first_k``, ``shift`` (in the proposal's standard deviations) and the width ratios tell how far the posterior
-    lies from the proposal; they say nothing about modes that neither knows.
+    ``shift`` (in the proposal's standard deviations) and the width ratios tell how far the posterior lies from the proposal; they say
+    nothing about modes that neither knows. ``first_efficiency`` and ``first_k`` are those of the first round, in which Gaussians at the
+    scouted modes take part beside the proposal.
     """
     found: dict[str, float | int | str | bool] = {
         "grade": frozen.grade,
