@@ -66,6 +66,21 @@ def test_the_readme_tells_the_kept_figures() -> None:
         assert abs(row["difference_in_errors"]) < 3
 
 
+def test_the_readme_tells_the_evidences_and_the_seeded_runs() -> None:
+    readme = text_of(ROOT / "README.md")
+    found = kept("evidences.json")
+    worst = max(row["worst_pull"] for row in found["rows"].values())
+    assert f"{found['chi2']} over {found['n']} runs, largest {worst:.2f}" in readme
+    assert found["chi2"] < 2 * found["n"]
+    seeded = kept("seeded.json")
+    for letter in "AB":
+        total = seeded["totals"][letter]
+        assert f"{letter} {total['n']:,}" in readme
+        assert f"{total['pull']:.2f}" in readme
+    for name in ("gaussian 10", "gaussian 15", "banana 10", "banana 15"):
+        assert f"{seeded['rows'][f'{name} stock']['calls']:,}" in readme
+
+
 SEARCHES = [fc.Nautilus(), fc.Importance(), fc.MultiStart(), fc.NUTS(), fc.Dynesty()]
 
 
