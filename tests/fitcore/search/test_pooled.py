@@ -88,6 +88,24 @@ def test_the_error_of_a_volume_counts_by_the_share_that_rests_on_it() -> None:
     assert pool.evidence()[1] ** 2 == pytest.approx(plain + 0.01 * share**2, rel=1e-9)
 
 
+def test_where_the_mixture_is_nowhere_the_error_is_that_of_the_shells_means() -> None:
+    rng, pool = np.random.default_rng(7), Pool(2)
+    shells = [
+        Shell(u=rng.random((n, 1)), log_likelihood=rng.standard_normal(n), log_volume=float(np.log(volume)), volume_variance=0.0)
+        for n, volume in ((40, 0.7), (90, 0.3))
+    ]
+    pool.add(
+        Draws(u=np.full((1, 1), 0.5), log_likelihood=np.full(1, -np.inf), log_ratio=np.full(1, -80.0), shell=np.zeros(1, dtype=np.intp))
+    )
+    for i, shell in enumerate(shells):
+        pool.update(i, shell, np.full(len(shell.u), -80.0))
+    means = [np.exp(s.log_volume) * np.exp(s.log_likelihood).mean() for s in shells]
+    errors = [np.exp(s.log_volume) * np.exp(s.log_likelihood).std(ddof=1) / np.sqrt(len(s.u)) for s in shells]
+    log_evidence, claim = pool.evidence()
+    assert log_evidence == pytest.approx(np.log(sum(means)), rel=1e-12)
+    assert claim == pytest.approx(np.hypot(*errors) / sum(means), rel=1e-9)
+
+
 def test_the_next_points_go_where_the_weights_scatter_most() -> None:
     rng = np.random.default_rng(4)
     shells, pool = shells_of(100, rng), Pool(2)
