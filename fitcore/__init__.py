@@ -33,6 +33,7 @@ from fitcore.errors import (
 )
 from fitcore.fit import HookWarning, Request, fit, rerun_hooks
 from fitcore.identity import canonical, differences, digest
+from fitcore.limits import Limits
 from fitcore.model import (
     Leaf,
     Less,
@@ -82,6 +83,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as its test has it
     "LeaseHeldError",
     "Less",
     "LikelihoodError",
+    "Limits",
     "Link",
     "LinkError",
     "LogNormal",

@@ -12,6 +12,7 @@ from typing import Any
 
 from fitcore.errors import ConfigError, ResultNotFoundError
 from fitcore.fit import Request, find, latents, run
+from fitcore.limits import Limits
 from fitcore.result import Result
 from fitcore.search.base import Progress
 from fitcore.stage import Pipeline, Stage
@@ -129,6 +130,7 @@ def run_stage(
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
     n_threads: int = 1,
+    limits: Limits | None = None,
 ) -> StageOutcome:
     """Look up or run one stage, whose earlier stages are in the store.
 
@@ -136,6 +138,7 @@ def run_stage(
     ----------
     digests : digests of the earlier stages, checked against what this dataset, pipeline and seed ask for.
     stop : asked at every batch; True saves and raises `SearchInterruptedError`.
+    limits : on time and calls; meeting one does the same.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def run_stage(
     """
     results = _upstream(pipeline, stage, dataset, store, seed=seed, digests=digests)
     request = request_of(pipeline, pipeline.stage(stage), dataset, results, seed)
-    result = run(request, store, progress=progress, stop=stop, n_threads=n_threads)
+    result = run(request, store, progress=progress, stop=stop, n_threads=n_threads, limits=limits)
     return outcome_of(stage, result, store)
 
 
@@ -176,6 +179,19 @@ def run_latents(
     return LatentOutcome(digest=result.digest, n_samples=n_samples, cached=cached)
 
 
+def asked(pipeline: Pipeline, dataset: Any, store: Store, *, seed: int = 0) -> dict[str, Request]:
+    """What the chain asks for now, by stage, up to the first stage that is not in the store: what follows depends on its result."""
+    requests: dict[str, Request] = {}
+    results: dict[str, Result] = {}
+    for stage in pipeline:
+        requests[stage.name] = request_of(pipeline, stage, dataset, results, seed)
+        result = find(requests[stage.name], store)
+        if result is None:
+            break
+        results[stage.name] = result
+    return requests
+
+
 def stored_results(pipeline: Pipeline, dataset: Any, store: Store, *, seed: int = 0) -> dict[str, Result]:
     """The results of the chain that are in the store; stops at the first stage that is not. No likelihood call, nothing compiled."""
     results: dict[str, Result] = {}
@@ -201,12 +217,13 @@ def run_pipeline(
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
     n_threads: int = 1,
+    limits: Limits | None = None,
 ) -> dict[str, Result]:
     """Every stage in order, without Prefect, and the latent variables of each; results by stage name."""
     results: dict[str, Result] = {}
     for stage in pipeline:
         request = request_of(pipeline, stage, dataset, results, seed)
-        result = run(request, store, progress=progress, stop=stop, n_threads=n_threads)
+        result = run(request, store, progress=progress, stop=stop, n_threads=n_threads, limits=limits)
         latents(request, result, store)
         results[stage.name] = result
     return results

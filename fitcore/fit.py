@@ -21,9 +21,10 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
 from fitcore.analysis.latent import equal_weight
 from fitcore.analysis.update import QuickUpdates
-from fitcore.errors import ConfigError, LeaseHeldError
+from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError
 from fitcore.evaluation import BatchedLikelihood
 from fitcore.identity import canonical, digest, form_differences
+from fitcore.limits import Limits
 from fitcore.model import Model
 from fitcore.progress import console_progress
 from fitcore.proposal import Proposal
@@ -91,6 +92,7 @@ def fit(
     progress: bool | Progress = True,
     n_threads: int = 1,
     n_latents: int | None = None,
+    limits: Limits | None = None,
 ) -> Result:
     """Fit ``model`` to the data of ``analysis``, or read the result if the same was asked before.
 
@@ -103,6 +105,7 @@ def fit(
     progress : True for a line on standard error, False for silence, or a function of a `ProgressEvent`.
     n_threads : threads that share a batch, where the analysis evaluates point by point; never changes a number.
     n_latents : compute the latent variables of so many draws of equal weight; None for those of every sample, with its weight.
+    limits : on time and calls; a search that meets one saves its work and raises `SearchInterruptedError`.
 
     Raises
     ------
@@ -111,6 +114,8 @@ def fit(
         their failure is a `HookWarning`, since the result would be lost with it.
     """
     analysis = analysis if isinstance(analysis, Analysis) else _refuse(analysis)
+    if store is None and limits is not None:
+        raise ConfigError("limits were given and no store: what a limited search has done is kept in a store only. Give one, or no limits.")
     kept = store or temporary_store()
     if store is None:
         removed_with(kept, kept)  # the result, and every result of running its hooks again, holds on to the store
@@ -124,7 +129,7 @@ def fit(
         n_latents=n_latents,
     )
     news = console_progress(name) if progress is True else (silent if progress is False else progress)
-    result = run(request, kept, progress=news, n_threads=n_threads)
+    result = run(request, kept, progress=news, n_threads=n_threads, limits=limits)
     if store is None:
         remedy = "mend the function and call analysis.compute_latent_samples(result.samples)"
         _guarded(request, "compute_latent_samples", lambda: latents(request, result, kept), remedy)
@@ -150,13 +155,14 @@ def run(
     progress: Progress | None = None,
     stop: Callable[[], bool] | None = None,
     n_threads: int = 1,
+    limits: Limits | None = None,
 ) -> Result:
     """The stored result of a request, computed first where it is not there.
 
     Raises
     ------
     SearchInterruptedError
-        when ``stop`` said so; the work is saved, and the same request goes on from it.
+        when ``stop`` said so or a limit was met; the work is saved, and the same request goes on from it.
     LeaseHeldError
         when another process is at work on the same request.
     """
@@ -168,11 +174,19 @@ def run(
         found = find(request, store)  # another process may have finished while this one waited
         if found is not None:
             return found
+        store.heed_setbacks(request.digest, lease)
         paths = store.paths(request.digest)
         running = request.analysis.modify_before_fit(paths, request.model)
         running.save_attributes(paths)
         running.Visualizer.visualize_before_fit(running, paths, request.model)
-        outcome, facts = _search(request, running, store=store, lease=lease, progress=progress or silent, stop=stop, n_threads=n_threads)
+        bounds = limits or Limits()
+        asked = bounds.stopping(stop, lambda: lease.n_calls)
+        try:
+            outcome, facts = _search(
+                request, running, store=store, lease=lease, progress=progress or silent, stop=asked, n_threads=n_threads
+            )
+        except SearchInterruptedError as error:
+            raise bounds.told(error, request.name, lease.n_calls) from error
         attributes = _commit(request, store, lease, outcome, facts)
     return _after(request, running, store, attributes)
 

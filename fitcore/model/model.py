@@ -203,10 +203,22 @@ class Model:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Model:
-        """The model that `to_dict` described; the modules of its components must be imported already."""
+        """The model that `to_dict` described; the modules of its components must be imported already.
+
+        Raises
+        ------
+        ModelError
+            for another form, or a description that `to_dict` cannot have made.
+        """
         if data.get("form") != FORM_VERSION:
             raise ModelError(f"The stored model has form {data.get('form')!r}; this version of fitcore reads form {FORM_VERSION}.")
-        return cls(decode_tree(data["tree"]), tuple(Constraint.from_dict(c) for c in data["constraints"]))
+        try:
+            return cls(decode_tree(data["tree"]), tuple(Constraint.from_dict(c) for c in data["constraints"]))
+        except (RecursionError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ModelError(
+                f"The stored model cannot be read: {type(error).__name__}: {error}. It was not made by this version of fitcore; "
+                "compute the result anew."
+            ) from error
 
     def identity(self) -> dict[str, Any]:
         """What enters the digest: the tree, the parameters' order, the constraints in any order."""

@@ -6,7 +6,7 @@ journal answers from memory until it is used up. So nothing but the points has t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,7 @@ class Ledger:
     checkpoint, progress : of the search.
     n_like_max : most calls of the whole search.
     limit_name : the setting that the error message tells to raise.
+    pending : saves what the next `save` is to save beside the journals, once.
     """
 
     checkpoint: Checkpoint
@@ -70,6 +71,7 @@ class Ledger:
     log_likelihood_best: float = -np.inf
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
     journals: dict[str, Journal] = field(default_factory=dict)
+    pending: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self.states = dict(self.checkpoint.load_arrays() or {})
@@ -80,7 +82,10 @@ class Ledger:
         return self.journals[name]
 
     def save(self) -> None:
-        """Save all journals now."""
+        """Save all journals now, and what is pending."""
+        if self.pending is not None:
+            self.pending()
+            self.pending = None
         self.states.update({name: journal.state() for name, journal in self.journals.items()})
         self.checkpoint.save_arrays(self.states, n_calls=self.n_calls)
 
@@ -232,10 +237,10 @@ class Journal:
             when asked to stop; everything is saved.
         """
         checkpoint = self.ledger.checkpoint
+        self.ledger.tell(self.phase)  # before the question, which may depend on the calls told
         stop = checkpoint.stop_requested()
         if stop or checkpoint.due():
             self.ledger.save()
-        self.ledger.tell(self.phase)
         if stop:
             raise self.ledger.interrupted()
 

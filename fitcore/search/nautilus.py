@@ -183,13 +183,18 @@ class _Run:
     def _pause(self, phase: str, message: str) -> None:
         """A look at the checkpoint, and the news."""
         checkpoint = self.ledger.checkpoint
+        self.ledger.tell(phase, message)
         stop = checkpoint.stop_requested()
         if stop or checkpoint.due():
-            checkpoint.save_through(self.sampler.write, n_calls=self.ledger.n_calls)
-            self.recent.clear()
-        self.ledger.tell(phase, message)
+            if self.ledger.journals:
+                self.ledger.save()
+            self._save_sampler()
         if stop:
             raise self.ledger.interrupted()
+
+    def _save_sampler(self) -> None:
+        self.ledger.checkpoint.save_through(self.sampler.write, n_calls=self.ledger.n_calls)
+        self.recent.clear()
 
     def _is_flat(self) -> bool:
         """Whether all live points have the same value: there is nothing to zoom into, and f_live would ask for n_live / f_live calls."""
@@ -216,9 +221,7 @@ class _Run:
             notes["n_explore"] = int(sampler.n_like)
         self.start, self.n_explore = Mixture.from_arrays(notes["start"]), int(notes["n_explore"])
         if not was_explored:
-            ledger.save()
-            ledger.checkpoint.save_through(sampler.write, n_calls=ledger.n_calls)
-            self.recent.clear()
+            ledger.pending = self._save_sampler  # when the next save is due: of a short search it would be the largest cost
 
     def finish(self) -> SearchOutcome:
         """By the frozen draws of a mixture where that is asked for and earns a grade; by the shells and such draws otherwise."""

@@ -18,6 +18,9 @@ from fitcore.store import durable
 from fitcore.store.layout import RESULT
 
 BEAT_BYTES = 512
+BEAT_FIELDS: dict[str, type] = {"counter": int, "n_calls": int, "n_calls_at_start": int, "ended": str}
+CLAIM_FIELDS: dict[str, type] = {"holder": dict, "beat": str, "started": str}
+HOLDER_FIELDS: dict[str, type] = {"host": str, "boot": str, "namespace": str, "pid": int, "started": str}
 RUNNING = "running"
 LOST = "lost"
 
@@ -111,7 +114,17 @@ def read_beat(path: Path) -> dict[str, Any] | None:
     data = raw(path)
     if len(data) != BEAT_BYTES or f"{zlib.crc32(data[:-9]):08x}\n".encode() != data[-9:]:
         return None
-    return json.loads(data[:-9])
+    return _fields(data[:-9], BEAT_FIELDS)
+
+
+def _fields(data: bytes, kinds: Mapping[str, type]) -> dict[str, Any] | None:
+    """A JSON object that has these fields, each of its type; None for anything else, whoever wrote it."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    is_good = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+    return found if is_good else None
 
 
 def raw(path: Path) -> bytes:
@@ -144,12 +157,12 @@ def claim_path(folder: Path, part: str, number: int) -> Path:
 
 def read_claim(path: Path) -> dict[str, Any] | None:
     """Who began it, or None when the file is damaged."""
-    try:
-        claim = json.loads(raw(path))
-        Process(**claim["holder"])
-        return claim if isinstance(claim["beat"], str) and Path(claim["beat"]).name == claim["beat"] else None
-    except (ValueError, TypeError, KeyError):
+    claim = _fields(raw(path), CLAIM_FIELDS)
+    if claim is None or Path(claim["beat"]).name != claim["beat"]:
         return None
+    holder = claim["holder"]
+    is_good = holder.keys() == HOLDER_FIELDS.keys() and all(isinstance(holder[name], kind) for name, kind in HOLDER_FIELDS.items())
+    return claim if is_good else None
 
 
 def attempts(folder: Path, part: str = RESULT) -> list[Attempt]:
@@ -173,7 +186,7 @@ def attempts(folder: Path, part: str = RESULT) -> list[Attempt]:
                 n_calls_at_start=beat.get("n_calls_at_start", 0),
                 n_calls=beat.get("n_calls", 0),
                 ended=ended,
-                took_over_because=claim.get("took_over_because", ""),
+                took_over_because=str(claim.get("took_over_because", "")),
             )
         )
     return found

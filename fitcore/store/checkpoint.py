@@ -19,18 +19,30 @@ from typing import Any, TypeVar
 
 from fitcore.errors import FitcoreError, LeaseHeldError
 from fitcore.store import durable, encoding, hdf5
-from fitcore.store.layout import SCHEMA_VERSION, SMALL_LIMIT, Layout
+from fitcore.store.layout import NAME_PATTERN, SCHEMA_VERSION, SMALL_LIMIT, Layout
 from fitcore.store.lease import Lease
 from fitcore.store.notices import CheckpointWarning
 from fitcore.store.reading import SIZE_LIMIT, quarantine
 
 T = TypeVar("T")
 
-COST_RATIO = 25.0  # seconds of sampling for each second of writing: four per cent
+COST_RATIO = 25.0  # seconds of a run for each second of its writing: four per cent
 LONGEST_INTERVAL = 60.0
 KEPT = 2
 ARRAYS, FOREIGN = "arrays", "foreign"
 TREE = "tree.json"
+RECORD = "checkpoint record"
+FIELDS: dict[str, type] = {
+    "schema_version": int,
+    "digest": str,
+    "sequence": int,
+    "kind": str,
+    "file": str,
+    "sha256_of_file": str,
+    "size": int,
+    "n_calls": int,
+    "fingerprint": dict,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +59,7 @@ class State:
     fingerprint: Mapping[str, Any]
     digest: str
     schema_version: int
+    signature_fault: str
 
     def fault(self) -> str:
         """What is wrong with the file; empty if nothing is."""
@@ -58,6 +71,8 @@ class State:
 
     def difference(self, digest: str, fingerprint: Mapping[str, Any]) -> str:
         """In what it differs from what a search asks for; empty if in nothing."""
+        if self.signature_fault:
+            return f"{self.record_path.name} {self.signature_fault}"
         if self.schema_version != SCHEMA_VERSION:
             return f"its schema version is {self.schema_version}, now {SCHEMA_VERSION}"
         if self.digest != digest:
@@ -66,15 +81,21 @@ class State:
         return "; ".join(f"{key} was {self.fingerprint.get(key)!r} and is {fingerprint.get(key)!r}" for key in differing)
 
 
-def states(folder: Path) -> Iterator[State | tuple[Path, str]]:
-    """All states of a folder, newest first; for a damaged record its path and what is wrong with it."""
+def states(folder: Path, key: bytes | None = None) -> Iterator[State | tuple[Path, str]]:
+    """All states of a folder, newest first; for a damaged record its path and what is wrong with it. ``key`` is the store's."""
     for path in sorted(folder.glob("state-*.json"), reverse=True):
         try:
             record = encoding.unsigned(durable.read_bytes(path, at_most=SMALL_LIMIT))
+            fault = encoding.signature_fault(record, RECORD, key)
+            record.pop("hmac", None)
+            if record.keys() != FIELDS.keys() or any(not isinstance(record[name], kind) for name, kind in FIELDS.items()):
+                raise ValueError(f"its fields are not {', '.join(FIELDS)}, each of its type")
             file = record.pop("file")
-            if Path(file).name != file:
+            if not NAME_PATTERN.fullmatch(file) or not file.startswith("state-"):
                 raise ValueError("its file lies elsewhere")
-            yield State(record_path=path, file=folder / file, **record)
+            if not 0 <= record["size"] <= SIZE_LIMIT:
+                raise ValueError(f"it says {record['size']:,} bytes, and {SIZE_LIMIT:,} are allowed")
+            yield State(record_path=path, file=folder / file, signature_fault=fault, **record)
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -109,6 +130,7 @@ class FileCheckpoint:
         self._lease = lease
         self._last_save = time.monotonic()
         self._cost = 0.0
+        self._n_calls_saved = 0
         self._has_saved = False
 
     @property
@@ -117,8 +139,13 @@ class FileCheckpoint:
         return self._folder
 
     def due(self) -> bool:
-        """True when the last write's cost has been earned back 25 times, or 60 s have passed; at once before the first save."""
-        return time.monotonic() - self._last_save >= min(COST_RATIO * self._cost, LONGEST_INTERVAL)
+        """True when 25 times what this write will cost has passed since the last, or 60 s have; at once before the first save.
+
+        A state grows with the calls, and its cost with it.
+        """
+        n_calls = self._lease.n_calls if self._lease is not None else self._n_calls_saved
+        cost = self._cost * max(1.0, n_calls / max(1, self._n_calls_saved))
+        return time.monotonic() - self._last_save >= min(COST_RATIO * cost, LONGEST_INTERVAL)
 
     def stop_requested(self) -> bool:
         """True once the process was asked to stop."""
@@ -154,16 +181,13 @@ class FileCheckpoint:
         self._save(writer, kind=FOREIGN, suffix=suffix, n_calls=n_calls)
 
     def _save(self, writer: Callable[[Path], None], *, kind: str, suffix: str, n_calls: int) -> None:
+        self._refuse_if_lost()
         if self._lease is not None:
-            if not self._lease.still_held():
-                raise LeaseHeldError(
-                    f"another process has taken over the work on {self._digest}: this one stood still too long. Nothing was saved over "
-                    f"its work; run the same command again to wait for it or to go on from it"
-                )
             self._lease.beat(n_calls)
         start = time.monotonic()
         with durable.explaining(self._folder, f"saving the checkpoint of {self._digest[:12]}"):
-            durable.make_folder(self._folder)
+            durable.refuse_links(self._layout.root, self._folder)
+            durable.make_folder(self._folder, self._layout.root)
             sequence = 1 + max((_sequence(path) for path in self._folder.glob("state-*.json")), default=0)
             file = self._folder / f"state-{sequence:08d}-{secrets.token_hex(4)}{suffix}"
             temporary = durable.temporary_beside(file)
@@ -177,7 +201,6 @@ class FileCheckpoint:
             record = {
                 "schema_version": SCHEMA_VERSION,
                 "digest": self._digest,
-                "sequence": sequence,
                 "kind": kind,
                 "file": file.name,
                 "sha256_of_file": hashlib.sha256(data).hexdigest(),
@@ -185,23 +208,45 @@ class FileCheckpoint:
                 "n_calls": int(n_calls),
                 "fingerprint": self._fingerprint,
             }
+            record_path: Path | None = None
             try:
-                durable.replace(self._folder / f"state-{sequence:08d}.json", encoding.signed(record, "checkpoint record"))
+                while record_path is None:
+                    text = encoding.signed({**record, "sequence": sequence}, RECORD, self._layout.key)
+                    path = self._folder / f"state-{sequence:08d}.json"
+                    # Never over another's: a holder that stood still since it chose the number may have been replaced.
+                    if durable.publish_first(path, text, small=True):
+                        record_path = path
+                    else:
+                        sequence += 1
+                    self._refuse_if_lost()
             except BaseException:
-                durable.discard(file)
+                if record_path is not None:
+                    durable.discard(record_path)
+                # A failure may come after the record got its name: it must not promise a file that is gone.
+                if not any(isinstance(state, State) and state.file == file for state in states(self._folder)):
+                    durable.discard(file)
                 raise
             self._prune(kind, sequence)
         self._last_save = time.monotonic()
         self._cost = self._last_save - start
+        self._n_calls_saved = int(n_calls)
         self._has_saved = True
+
+    def _refuse_if_lost(self) -> None:
+        if self._lease is not None and not self._lease.still_held():
+            raise LeaseHeldError(
+                f"another process has taken over the work on {self._digest}: this one stood still too long. Nothing was saved over "
+                f"its work; run the same command again to wait for it or to go on from it"
+            )
 
     def _prune(self, kind: str, sequence: int) -> None:
         """Keep the last two of this kind; the record goes first, so that it never promises a file that is gone."""
-        known = [state for state in states(self._folder) if isinstance(state, State)]
-        for state in [state for state in known if state.kind == kind][KEPT:]:
+        known = [state for state in states(self._folder, self._layout.key) if isinstance(state, State)]
+        # What this key has not signed may be whole under another one: it stays until the result is committed.
+        for state in [state for state in known if state.kind == kind and not state.signature_fault][KEPT:]:
             durable.discard(state.record_path)
-            durable.discard(state.file)
-        # Files that a kill left without a record.
+        # Files without a record go: those that a kill left, and those whose record an earlier save removed. The latter wait for that until
+        # the removal is on the disk, or a power cut might bring the record back and not the file.
         recorded = {state.file for state in known}
         for path in self._folder.glob("state-*"):
             if path.suffix != ".json" and path not in recorded and _sequence(path) < sequence:
@@ -234,7 +279,8 @@ class FileCheckpoint:
 
     def _load(self, reader: Callable[[Path], T], kind: str) -> T | None:
         refused = ""
-        for state in states(self._folder):
+        durable.refuse_links(self._layout.root, self._folder)
+        for state in states(self._folder, self._layout.key):
             if not isinstance(state, State):
                 self._set_aside([state[0]], f"the checkpoint record {state[0].name} is damaged ({state[1]})")
                 continue
@@ -248,6 +294,8 @@ class FileCheckpoint:
                 fault = state.fault()
                 if fault:
                     raise ValueError(fault)
+                if self._lease is not None and not self._has_saved:
+                    self._lease.resumed_from(state.n_calls)  # before it is read: a state that ends the process is to be known by that
                 loaded = reader(state.file)
             except (FitcoreError, MemoryError):
                 raise
@@ -255,8 +303,6 @@ class FileCheckpoint:
                 # Whatever a foreign reader raises on a file it cannot use, the remedy is the state before it, and it is said aloud.
                 self._set_aside([state.record_path, state.file], f"the checkpoint {state.file.name} cannot be used ({error})")
                 continue
-            if self._lease is not None and not self._has_saved:
-                self._lease.resumed_from(state.n_calls)
             return loaded
         if refused:
             warnings.warn(
@@ -271,6 +317,8 @@ class FileCheckpoint:
         """Remove all states, once the result is committed; the record of the attempts stays."""
         for path in sorted(self._folder.glob("state-*.json")):
             durable.discard(path)
+        with contextlib.suppress(OSError):
+            durable.fsync_folder(self._folder)
         for path in sorted(self._folder.glob("state-*")):
             durable.discard(path)
         with contextlib.suppress(OSError):

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from fitcore.errors import ConfigError, StoreError
 from fitcore.store import durable, encoding, hdf5
-from fitcore.store.layout import INTERNAL, RESULT, SCHEMA_VERSION, Layout
-from fitcore.store.reading import ATTRIBUTES, SIZE_LIMIT, SPEC, Record, hdf5_marks, lookup, quarantine
+from fitcore.store.layout import INTERNAL, MANIFEST_LIMIT, RESULT, SCHEMA_VERSION, Layout
+from fitcore.store.reading import ATTRIBUTES, MANIFEST, SIZE_LIMIT, SPEC, Record, hdf5_marks, lookup, quarantine
 
 TRIES = 4
 
@@ -64,39 +64,38 @@ def _raw(array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def commit(
-    layout: Layout, digest: str, part: str, contents: Contents, *, parent_sha256: str = "", facts: Mapping[str, Any] | None = None
-) -> Record:
+def commit(layout: Layout, digest: str, part: str, contents: Contents, *, parent_sha256: str = "") -> Record:
     """Publish a result or a part; the first one wins, and what the store now holds is returned.
 
     Parameters
     ----------
     parent_sha256 : of the result's file, for a part that was made from it.
-    facts : further fields of the commit record.
 
     Raises
     ------
-    StoreError : the disk is full, not writable, or not reliable; nothing committed earlier is touched.
+    StoreError : the disk is full, not writable, or not reliable; or there is a result that was not signed with this store's key. Nothing
+        committed earlier is touched.
     """
     file, manifest_path = layout.result_folder(digest) / f"{part}.h5", layout.manifest(digest, part)
     data = contents.file_bytes(digest, part, parent_sha256)
+    _manifest(layout, file.name, data, contents, _told(digest, part, parent_sha256))  # what cannot be recorded fails before it is published
     with durable.explaining(file, f"committing {part} {digest[:12]}"):
         for _ in range(TRIES):
             record = lookup(layout, digest, part)
             if record is not None:
                 return record
-            durable.make_folder(file.parent)
+            durable.make_folder(file.parent, layout.root)
             try:
                 durable.publish_first(file, data)
                 found = durable.read_bytes(file, at_most=SIZE_LIMIT)
             except FileNotFoundError:
                 continue  # a collector of rubbish or a quarantine was quicker: once more
-            fault = "" if found == data else _fault(found, hdf5_marks(digest, part, parent_sha256))
+            fault = "" if found == data else _fault(found, hdf5_marks(digest, part, parent_sha256), is_signing=layout.key is not None)
             if fault:
                 quarantine(layout, digest, [file], f"{file.name} was left without a commit record and {fault}")
                 continue
-            told = {"digest": digest, "part": part, "parent_sha256": parent_sha256, "is_adopted": found != data, **(facts or {})}
-            durable.publish_first(manifest_path, _manifest(file.name, found, contents, told), small=True)
+            told = {**_told(digest, part, parent_sha256), "is_adopted": found != data}
+            durable.publish_first(manifest_path, _manifest(layout, file.name, found, contents, told), small=True)
     # The last word is the reader's.
     record = lookup(layout, digest, part)
     if record is None:
@@ -104,8 +103,14 @@ def commit(
     return record
 
 
-def _fault(data: bytes, expected: Mapping[str, str | int]) -> str:
+def _told(digest: str, part: str, parent_sha256: str) -> dict[str, Any]:
+    return {"digest": digest, "part": part, "parent_sha256": parent_sha256}
+
+
+def _fault(data: bytes, expected: Mapping[str, str | int], *, is_signing: bool) -> str:
     """What is wrong with a file that has no commit record; empty if nothing is."""
+    if is_signing:  # anyone could have put it there, and our signature would make it ours
+        return "is not what this store's key is about to sign"
     try:
         _, marks = hdf5.contents(data)
     except hdf5.UNREADABLE as error:
@@ -113,7 +118,7 @@ def _fault(data: bytes, expected: Mapping[str, str | int]) -> str:
     return "" if all(marks.get(name) == mark for name, mark in expected.items()) else "belongs to another result"
 
 
-def _manifest(name: str, data: bytes, contents: Contents, told: Mapping[str, Any]) -> bytes:
+def _manifest(layout: Layout, name: str, data: bytes, contents: Contents, told: Mapping[str, Any]) -> bytes:
     record = {
         "schema_version": SCHEMA_VERSION,
         "files": {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}},
@@ -122,7 +127,13 @@ def _manifest(name: str, data: bytes, contents: Contents, told: Mapping[str, Any
         "extra": contents.extra,
         **told,
     }
-    return encoding.signed(record, "manifest")
+    manifest = encoding.signed(record, MANIFEST, layout.key)
+    if len(manifest) > MANIFEST_LIMIT:
+        raise StoreError(
+            f"the commit record is {len(manifest):,} bytes, more than the {MANIFEST_LIMIT:,} allowed: put less into spec, provenance and "
+            f"extra, and arrays among the arrays"
+        )
+    return manifest
 
 
 def surroundings() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from fitcore.errors import FitcoreError, StoreError
 
 TEMPORARY_PREFIX = ".tmp-"
+READ_ONLY = 0o444
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
@@ -25,9 +26,9 @@ NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, err
 # ---- single system calls -------------------------------------------------------------------------------------------------------------
 
 
-def open_exclusive(path: Path) -> int:
-    """A descriptor of a new file; `FileExistsError` when there is one already."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o644)
+def open_exclusive(path: Path, mode: int = 0o644) -> int:
+    """A descriptor of a new file; `FileExistsError` when there is one already. It can be written whatever ``mode`` says."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), mode)
 
 
 def write(descriptor: int, data: memoryview) -> int:
@@ -137,22 +138,27 @@ def temporary_beside(path: Path, suffix: str = "") -> Path:
     return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{path.name}{suffix}"
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, and force their names to the disk."""
-    if path.is_dir():
+def make_folder(path: Path, root: Path | None = None) -> None:
+    """Make a folder and those above it, and force their names to the disk.
+
+    Below ``root`` the names of folders that are there already are forced too: the process that made one may have been killed before it
+    came to that, and what is put inside would be lost with the name.
+    """
+    if path.is_dir() and (root is None or not path.is_relative_to(root) or path == root):
         return
-    make_folder(path.parent)
-    try:
-        make_one_folder(path)
-    except FileExistsError:
-        if not path.is_dir():
-            raise
+    make_folder(path.parent, root)
+    if not path.is_dir():
+        try:
+            make_one_folder(path)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
     fsync_folder(path.parent)
 
 
-def create(path: Path, data: bytes) -> None:
+def create(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a new file and force it to the disk; on failure nothing stays behind, and `FileExistsError` leaves the file that is there."""
-    descriptor = open_exclusive(path)
+    descriptor = open_exclusive(path, mode)
     try:
         view = memoryview(data)
         while view:
@@ -197,7 +203,7 @@ def adopt(temporary: Path, path: Path) -> None:
 
 
 def publish_first(path: Path, data: bytes, *, small: bool = False) -> bool:
-    """Give ``path`` its content once and for all: the first one wins, and nobody ever sees half of it.
+    """Give ``path`` its content once and for all: the first one wins, nobody ever sees half of it, and it is read-only.
 
     The file is written under a temporary name and then linked. Where the file system has no hard links, a small file is renamed when the
     name is free (its writers all say the same), and a large one is written under its own name, opened exclusively: that can be torn by a
@@ -208,7 +214,7 @@ def publish_first(path: Path, data: bytes, *, small: bool = False) -> bool:
     True when this call's content is there now, False when another's was first.
     """
     temporary = temporary_beside(path)
-    create(temporary, data)
+    create(temporary, data, READ_ONLY)
     try:
         if read_bytes(temporary, at_most=len(data)) != data:
             raise OSError(errno.EIO, "what was written does not read back", str(temporary))
@@ -235,7 +241,7 @@ def _publish_without_links(temporary: Path, path: Path, data: bytes, *, small: b
         rename(temporary, path)
         return True
     try:
-        create(path, data)
+        create(path, data, READ_ONLY)
     except FileExistsError:
         return False
     return True
@@ -248,8 +254,22 @@ def _is_same_file(first: Path, second: Path) -> bool:
         return False
 
 
+def refuse_links(root: Path, folder: Path) -> None:
+    """Make sure that no symbolic link between the store and a folder in it leads elsewhere.
+
+    Raises
+    ------
+    StoreError : one does.
+    """
+    if folder.resolve() != root.resolve() / folder.relative_to(root):
+        raise StoreError(
+            f"{folder} is reached through a symbolic link inside the store, which leads elsewhere: nothing is read or written "
+            f"through it. Remove the link"
+        )
+
+
 def read_bytes(path: Path, *, at_most: int) -> bytes:
-    """A regular file's content, never through a symbolic link.
+    """A regular file's content, never through a symbolic link in its last step.
 
     Raises
     ------
@@ -263,4 +283,4 @@ def read_bytes(path: Path, *, at_most: int) -> bytes:
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         if status.st_size > at_most:
             raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, more than the {at_most:,} allowed", str(path))
-        return file.read(at_most + 1)
+        return file.read(min(at_most, status.st_size) + 1)  # so much memory is taken at once

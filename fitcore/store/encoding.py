@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -38,14 +39,46 @@ def plain(value: Any, where: str = "value") -> Any:
 
 def to_json(value: Any, where: str = "value") -> bytes:
     """Canonical JSON: sorted keys, no spaces, every float by its shortest exact form; NaN and infinities as Python writes them."""
-    return json.dumps(plain(value, where), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    return _canonical(plain(value, where))
 
 
-def signed(record: Mapping[str, Any], where: str) -> bytes:
-    """A record as JSON, with the sha256 of its own canonical form in it, for reading by `unsigned`."""
-    body = {key: value for key, value in record.items() if key != "sha256"}
-    seal = hashlib.sha256(to_json(body, where)).hexdigest()
-    return json.dumps(plain({**body, "sha256": seal}, where), sort_keys=True, indent=1, ensure_ascii=True).encode() + b"\n"
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def signed(record: Mapping[str, Any], where: str, key: bytes | None = None) -> bytes:
+    """A record as JSON, with the sha256 of its own canonical form in it, for reading by `unsigned`.
+
+    Parameters
+    ----------
+    where : the kind of record, in words; part of what is signed, so that no record can stand for one of another kind.
+    key : also put an HMAC-SHA256 of the canonical form under this secret in it, for `signature_fault`.
+    """
+    body = {name: value for name, value in record.items() if name != "sha256"}
+    if key is not None:
+        body["hmac"] = _signature(body, where, key)
+    return _sealed(plain(body, where))
+
+
+def _sealed(body: Mapping[str, Any]) -> bytes:
+    seal = hashlib.sha256(_canonical(body)).hexdigest()
+    return json.dumps({**body, "sha256": seal}, sort_keys=True, indent=1, ensure_ascii=True).encode() + b"\n"
+
+
+def _signature(record: Mapping[str, Any], where: str, key: bytes) -> str:
+    body = {name: value for name, value in record.items() if name != "hmac"}
+    return hmac.new(key, f"fitcore {where}\n".encode() + to_json(body, where), hashlib.sha256).hexdigest()
+
+
+def signature_fault(record: Mapping[str, Any], where: str, key: bytes | None) -> str:
+    """Why a record that `unsigned` gave may not be used under this key; empty if it may, and always without a key."""
+    if key is None or hmac.compare_digest(str(record.get("hmac", "")).encode(), _signature(record, where, key).encode()):
+        return ""
+    how = "it was signed with another key" if "hmac" in record else "it is not signed at all"
+    return (
+        f"was not signed with this store's key: it is not read, and nothing was moved ({how}). Give the key it was signed with, use the "
+        f"store without a key if you trust all who can write to it, or name another store"
+    )
 
 
 def unsigned(data: bytes) -> dict[str, Any]:
@@ -55,12 +88,18 @@ def unsigned(data: bytes) -> dict[str, Any]:
     ------
     ValueError : it is damaged.
     """
-    record = json.loads(data.decode("ascii"))
-    if not isinstance(record, dict):
-        raise ValueError("not a record")
-    seal = record.pop("sha256", None)
-    if seal != hashlib.sha256(to_json(record)).hexdigest():
-        raise ValueError("its own sha256 does not match")
+    try:
+        record = json.loads(data.decode("ascii"))
+        if not isinstance(record, dict):
+            raise ValueError("not a record")
+        seal = record.pop("sha256", None)
+        if seal != hashlib.sha256(_canonical(record)).hexdigest():
+            raise ValueError("its own sha256 does not match")
+        # Spaces, or a key that is there twice, change no value: the bytes must be those that `signed` writes.
+        if _sealed(record) != data:
+            raise ValueError("its values are whole, but not its bytes")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     return record
 
 

@@ -3,12 +3,14 @@
 A file of ours is flat: one dataset for each array, and one of bytes for each text. Making the image in memory and handing it to
 `fitcore.store.durable` as one write has three merits over letting HDF5 write to the disk: the bytes that were hashed are the bytes that
 are read, a full disk is an ordinary error instead of a failed close inside the library, and no file locks are taken (they fail on some
-network file systems). No path is opened here but by `check_foreign`, which looks at files that other libraries wrote.
+network file systems). No path is opened here: HDF5 gets bytes that were read once, and verified where they can be.
 """
 
 import hashlib
 import io
+import math
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitcore.errors import CanonicalFormError
+from fitcore.store import durable
 
 ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 TEXT_SUFFIX = ".json"
+TEXT_DTYPE = re.compile(r"[<>|=]U(\d{1,9})")
 SEAL_BYTES = 512
 # Small enough for HDF5's buffers to stay in the processor's cache: with 4 MB, the checksums took twice as long.
 CHUNK_BYTES = 2**19
 OBJECTS_LIMIT = 4096
+TEXT_LIMIT = 16 * 2**20
+# Files of other libraries may be compressed; zeros shrink a thousandfold, and no state of a search is zeros.
+FOREIGN_RATIO = 64
+MARKS = ("schema_version", "digest", "part", "parent_sha256")
 KINDS = "biufcS"
 # What the HDF5 library and h5py raise on a file that is not whole.
 UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
@@ -43,6 +51,8 @@ def checked_arrays(arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     ------
     CanonicalFormError : a name or type that cannot be stored.
     """
+    if len(arrays) > OBJECTS_LIMIT - len(MARKS):
+        raise CanonicalFormError(f"{len(arrays):,} arrays are too many for one file; join them to at most {OBJECTS_LIMIT - len(MARKS):,}")
     checked: dict[str, NDArray[Any]] = {}
     for name, value in arrays.items():
         if not isinstance(name, str) or not ARRAY_NAME.fullmatch(name) or name.endswith(TEXT_SUFFIX):
@@ -65,8 +75,17 @@ def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks:
     ----------
     arrays : as `checked_arrays` gives them.
     texts : bytes by name; names end in ".json".
-    marks : attributes of the root group.
+    marks : attributes of the root group; names are among `MARKS`.
+
+    Raises
+    ------
+    CanonicalFormError : a text is too long to be read again.
     """
+    for name, text in texts.items():
+        if len(text) > TEXT_LIMIT:
+            raise CanonicalFormError(
+                f"{name} would have {len(text):,} bytes, more than the {TEXT_LIMIT:,} allowed: keep long lists as arrays"
+            )
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", userblock_size=SEAL_BYTES) as file:
         for name, mark in marks.items():
@@ -133,8 +152,14 @@ def contents(
         check_objects(file, len(data), is_flat=True)
         wanted = list(file) if names is None else list(names)
         arrays = {name: _array(file, name) for name in wanted}
-        marks = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
+        marks = {name: _mark(file, name) for name in MARKS if name in file.attrs}
     return arrays, marks
+
+
+def _mark(file: h5py.File, name: str) -> str | int | None:
+    value = file.attrs[name]
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, str | int) else None
 
 
 def _array(file: h5py.File, name: str) -> NDArray[Any]:
@@ -143,9 +168,10 @@ def _array(file: h5py.File, name: str) -> NDArray[Any]:
     text_dtype = dataset.attrs.get("text_dtype")
     if text_dtype is None:
         return array
-    wanted = np.dtype(str(text_dtype))
-    if wanted.kind != "U" or wanted.itemsize > 4 * array.dtype.itemsize:
-        raise ForeignContentError(f"{name!r} claims the type {wanted}")
+    found = TEXT_DTYPE.fullmatch(text_dtype) if isinstance(text_dtype, str) else None
+    if found is None or int(found[1]) > array.dtype.itemsize or array.dtype.kind != "S":
+        raise ForeignContentError(f"{name!r} claims the type {reprlib.repr(text_dtype)}")
+    wanted = np.dtype(text_dtype)
     return np.asarray(np.char.decode(array, "utf-8")).astype(wanted)
 
 
@@ -158,9 +184,12 @@ def check_objects(file: h5py.File, size: int, *, is_flat: bool) -> None:
     size : of the file in bytes; no dataset of ours can be larger.
     is_flat : also refuse groups and types that only other libraries use.
     """
+    if is_flat and len(file.id) > OBJECTS_LIMIT:
+        raise ForeignContentError(f"more than {OBJECTS_LIMIT} objects")
     groups = [file.id]
     seen = 0
     total = 0
+    visited = {h5py.h5o.get_info(file.id).addr}
     while groups:
         group = groups.pop()
         for raw in group:
@@ -172,12 +201,16 @@ def check_objects(file: h5py.File, size: int, *, is_flat: bool) -> None:
                 raise ForeignContentError(f"{name!r} is a link that leaves the file")
             item = h5py.h5o.open(group, raw)
             if isinstance(item, h5py.h5g.GroupID) and not is_flat:
+                address = h5py.h5o.get_info(item).addr
+                if address in visited:
+                    raise ForeignContentError(f"{name!r} is a group that has two names")
+                visited.add(address)
                 groups.append(item)
             elif isinstance(item, h5py.h5d.DatasetID):
                 total += _check_dataset(item, name, is_flat=is_flat)
             else:
                 raise ForeignContentError(f"{name!r} is a {type(item).__name__}, not a dataset")
-            if is_flat and total > size:
+            if total > (size if is_flat else FOREIGN_RATIO * size):
                 raise ForeignContentError(f"{name!r} says it is larger than the file that holds it")
 
 
@@ -187,27 +220,26 @@ def _check_dataset(dataset: h5py.h5d.DatasetID, name: str, *, is_flat: bool) -> 
         raise ForeignContentError(f"{name!r} is a virtual dataset")
     if plist.get_layout() == h5py.h5d.CONTIGUOUS and plist.get_external_count() > 0:
         raise ForeignContentError(f"{name!r} keeps its data in another file")
-    if not is_flat:
-        return 0
     filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
-    if any(code != h5py.h5z.FILTER_FLETCHER32 for code in filters):
+    if is_flat and any(code != h5py.h5z.FILTER_FLETCHER32 for code in filters):
         raise ForeignContentError(f"{name!r} passes through filters {filters}")
     dtype = dataset.dtype
-    if dtype.kind not in KINDS:
+    if is_flat and dtype.kind not in KINDS:
         raise ForeignContentError(f"{name!r} has the type {dtype}")
-    count = 1
-    for length in dataset.shape:
-        count *= int(length)
-    return count * dtype.itemsize
+    size = math.prod(map(int, dataset.shape or ())) * dtype.itemsize
+    if is_flat and name.endswith(TEXT_SUFFIX) and size > TEXT_LIMIT:
+        raise ForeignContentError(f"{name!r} is {size:,} bytes, more than the {TEXT_LIMIT:,} allowed")
+    return size
 
 
-def check_foreign(path: Path) -> None:
-    """Refuse a file of another library that leads out of itself.
+def check_foreign(path: Path, *, at_most: int = 2**30) -> None:
+    """Refuse a file of another library that leads out of itself, or unfolds to many times its own size.
 
     Raises
     ------
     ForeignContentError : it does.
     OSError : it cannot be read.
     """
-    with h5py.File(path, "r", locking=False) as file:
-        check_objects(file, path.stat().st_size, is_flat=False)
+    data = durable.read_bytes(path, at_most=at_most)
+    with h5py.File(h5py.h5f.open_file_image(data)) as file:
+        check_objects(file, len(data), is_flat=False)

@@ -12,7 +12,7 @@ STORE/quarantine/abcd...-token/              what was found damaged, with the re
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fitcore.errors import ConfigError
@@ -23,8 +23,8 @@ RESULT = "result"
 INTERNAL = "internal"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
-MANIFEST_LIMIT = 64 * 2**20
-SMALL_LIMIT = 4 * 2**20
+MANIFEST_LIMIT = 2**20
+SMALL_LIMIT = 2**20
 
 
 def checked_name(name: str, what: str = "name") -> str:
@@ -58,9 +58,16 @@ def checked_digest(digest: str) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths inside one store's folder."""
+    """The paths inside one store's folder.
+
+    Parameters
+    ----------
+    root : the folder.
+    key : the secret that the store's records are signed with, for those who read and write them; None signs and checks nothing.
+    """
 
     root: Path
+    key: bytes | None = field(default=None, repr=False)
 
     @property
     def format_file(self) -> Path:

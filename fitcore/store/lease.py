@@ -63,7 +63,7 @@ class Lease:
 
     def __enter__(self) -> "Lease":
         with durable.explaining(self._folder, f"taking the lease of {self._digest[:12]}"):
-            durable.make_folder(self._folder)
+            durable.make_folder(self._folder, self._layout.root)
             self._acquire()
         self._thread = threading.Thread(target=self._keep_beating, name=f"lease-{self._digest[:8]}", daemon=True)
         self._thread.start()

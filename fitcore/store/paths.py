@@ -17,7 +17,7 @@ from fitcore.errors import ConfigError, CorruptResultError, ResultNotFoundError,
 from fitcore.store import durable, encoding
 from fitcore.store.layout import checked_name
 
-FILE_LIMIT = 2 * 2**30
+FILE_LIMIT = 256 * 2**20
 
 
 class Figure(Protocol):
@@ -50,9 +50,9 @@ class Paths:
         StoreError : it cannot be made, or a link leads out of it.
         """
         with durable.explaining(self.folder, "making the output folder"):
-            self._refuse_links()
-            durable.make_folder(self.folder)
-            self._refuse_links()
+            durable.refuse_links(self.root, self.folder)
+            durable.make_folder(self.folder, self.root)
+            durable.refuse_links(self.root, self.folder)
         return self.folder
 
     def child(self, name: str) -> "Paths":
@@ -113,7 +113,14 @@ class Paths:
 
     def load_array(self, name: str) -> NDArray[Any]:
         """What `save_array` saved; nothing is unpickled."""
-        return self._load(name, ".npy", lambda data: np.load(io.BytesIO(data), allow_pickle=False))
+
+        def reader(data: bytes) -> NDArray[Any]:
+            # An archive of arrays would come out as something else, and its members would be read later, unchecked.
+            if not data.startswith(np.lib.format.MAGIC_PREFIX):
+                raise ValueError("it is not an array")
+            return np.load(io.BytesIO(data), allow_pickle=False)
+
+        return self._load(name, ".npy", reader)
 
     def load_text(self, name: str) -> str:
         """What `save_text` saved."""
@@ -125,24 +132,19 @@ class Paths:
         checked_name(name)
         return self.folder / checked_name(name if name.endswith(ending) else name + ending)
 
-    def _refuse_links(self) -> None:
-        if self.folder.resolve() != self.root.resolve() / self.folder.relative_to(self.root):
-            raise StoreError(
-                f"{self.folder} is reached through a symbolic link inside the store, which leads elsewhere: nothing is read or written "
-                f"through it. Remove the link"
-            )
-
     def _save(self, name: str, ending: str, data: bytes) -> Path:
         path = self._path(name, ending)
-        self._refuse_links()
+        durable.refuse_links(self.root, self.folder)
+        if len(data) > FILE_LIMIT:
+            raise StoreError(f"{path.name} would have {len(data):,} bytes, more than the {FILE_LIMIT:,} allowed: save less, or in parts")
         with durable.explaining(path, f"saving {path.name}"):
-            durable.make_folder(self.folder)
+            durable.make_folder(self.folder, self.root)
             durable.replace(path, data)
         return path
 
     def _load(self, name: str, ending: str, reader: Any) -> Any:
         path = self._path(name, ending)
-        self._refuse_links()
+        durable.refuse_links(self.root, self.folder)
         try:
             data = durable.read_bytes(path, at_most=FILE_LIMIT)
         except FileNotFoundError:
@@ -151,5 +153,7 @@ class Paths:
             raise StoreError(f"{path} cannot be read: {error.strerror or error}; only plain files are read, no links") from error
         try:
             return reader(data)
-        except (ValueError, EOFError) as error:
-            raise CorruptResultError(f"{path} is damaged: {error}. Remove it and run the hooks of the analysis again") from error
+        except Exception as error:  # whatever a parser stumbles on, RecursionError, MemoryError and TokenError among it
+            raise CorruptResultError(
+                f"{path} is damaged: {str(error) or type(error).__name__}. Remove it and run the hooks of the analysis again"
+            ) from error

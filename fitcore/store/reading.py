@@ -22,7 +22,8 @@ from fitcore.store import durable, encoding, hdf5
 from fitcore.store.layout import MANIFEST_LIMIT, RESULT, SCHEMA_VERSION, Layout
 from fitcore.store.notices import QuarantineWarning
 
-SIZE_LIMIT = 8 * 2**30
+SIZE_LIMIT = 2**30
+MANIFEST = "manifest"
 ATTRIBUTES = "attributes.json"
 SPEC = "spec.json"
 # Troubles of this machine or of a network, not of the file: nothing is moved because of them.
@@ -101,7 +102,14 @@ class Record:
                 if record is None:
                     break
             else:
-                found, _ = hdf5.contents(data, wanted, is_verified=True)
+                try:
+                    found, _ = hdf5.contents(data, wanted, is_verified=True)
+                except KeyError:
+                    raise
+                except hdf5.UNREADABLE as error:
+                    paths = [self.layout.manifest(self.digest, self.part), self.path]
+                    quarantine(self.layout, self.digest, paths, f"{self.path.name} cannot be used: {error}")
+                    break
                 return {name: array for name, array in found.items() if not name.endswith(hdf5.TEXT_SUFFIX)}
         raise CorruptResultError(
             f"{self.path} was damaged or removed after it was looked up; run the same command again to compute it anew"
@@ -115,10 +123,11 @@ def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
     ------
     DamageError : there is a commit record, and something is wrong with it or with the file.
     SchemaVersionError : another version of the format wrote it.
-    StoreError : it cannot be read for a reason that is not the file's.
+    StoreError : it cannot be read for a reason that is not the file's, or was not signed with this store's key.
     """
     path = layout.manifest(digest, part)
     file = layout.result_folder(digest) / f"{part}.h5"
+    durable.refuse_links(layout.root, file.parent)
     try:
         seen = durable.read_bytes(path, at_most=MANIFEST_LIMIT)
     except (FileNotFoundError, NotADirectoryError):
@@ -128,8 +137,11 @@ def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
         raise DamageError(f"{path.name} cannot be read: {error.strerror or error}", [path, file], b"") from error
     try:
         manifest = encoding.unsigned(seen)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DamageError(f"{path.name} is damaged: {error}", [path, file], seen) from error
+    fault = encoding.signature_fault(manifest, MANIFEST, layout.key)
+    if fault:
+        raise StoreError(f"{path} {fault}")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise SchemaVersionError(
             f"{path} has schema version {manifest.get('schema_version')!r}, and this fitcore reads {SCHEMA_VERSION}: "
@@ -240,10 +252,11 @@ def quarantine(layout: Layout, digest: str, paths: Sequence[Path], reason: str) 
     The folder they are in now; None where nothing could be moved.
     """
     target = layout.quarantine / f"{digest}-{secrets.token_hex(4)}"
+    durable.refuse_links(layout.root, target)
     moved: list[str] = []
     trouble = ""
     try:
-        durable.make_folder(target)
+        durable.make_folder(target, layout.root)
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 durable.rename(path, target / path.name)

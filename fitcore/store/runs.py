@@ -1,13 +1,18 @@
 """The index of names: which digests the chain of a dataset has. A convenience for people, made anew from the manifests at any time."""
 
+import contextlib
 import datetime
-import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from fitcore.errors import ResultNotFoundError
+from fitcore.errors import ConfigError, ResultNotFoundError, StoreError
 from fitcore.store import durable, encoding, reading
 from fitcore.store.layout import SMALL_LIMIT, Layout, checked_digest, checked_name
+from fitcore.store.notices import StoreWarning
+
+NOTE = "run"
 
 
 def record_run(layout: Layout, name: str, pipeline: str, stages: Mapping[str, str], extra: Mapping[str, Any]) -> None:
@@ -21,26 +26,53 @@ def record_run(layout: Layout, name: str, pipeline: str, stages: Mapping[str, st
         "recorded": datetime.datetime.now(datetime.UTC).isoformat(),
     }
     with durable.explaining(path, f"noting the run {name}"):
-        durable.make_folder(path.parent)
-        durable.replace(path, encoding.to_json(record, "run") + b"\n")
+        durable.refuse_links(layout.root, path.parent)
+        for digest in stages.values():
+            # A process that was killed may have published a result whose name was not forced to the disk: once it is noted, it lasts.
+            with contextlib.suppress(FileNotFoundError):
+                durable.fsync_folder(layout.result_folder(digest))
+        durable.make_folder(path.parent, layout.root)
+        data = encoding.signed(record, NOTE, layout.key)
+        if len(data) > SMALL_LIMIT:
+            raise StoreError(f"the note of the run {name} is {len(data):,} bytes, {SMALL_LIMIT:,} are allowed: put less into extra")
+        durable.replace(path, data)
 
 
 def runs(layout: Layout) -> list[dict[str, Any]]:
     """All runs, sorted by name and pipeline; each has name, pipeline, stages (digest by stage, in the chain's order), extra, recorded.
 
-    What cannot be read is left out: `verify` names it.
+    What cannot be read, or was not signed with the store's key, is left out with a `StoreWarning`: `verify` names it too.
     """
     found = []
-    for path in sorted(layout.runs.glob("*/*.json")):
-        try:
-            record = json.loads(durable.read_bytes(path, at_most=SMALL_LIMIT))
-            stages = {str(stage): checked_digest(digest) for stage, digest in record["stages"]}
-            if (record["name"], record["pipeline"]) != (path.parent.name, path.stem):
-                continue
-            found.append({**record, "stages": stages})
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+    for path, record in noted(layout):
+        if isinstance(record, str):
+            warnings.warn(f"the note of a run, {path}, {record}. It is left out", StoreWarning, stacklevel=2)
+        else:
+            found.append(record)
     return found
+
+
+def noted(layout: Layout) -> Iterator[tuple[Path, dict[str, Any] | str]]:
+    """The path of every note of a run, with the note, or with what is wrong with it in words."""
+    for path in sorted(layout.runs.glob("[!.]*/[!.]*.json")):
+        try:
+            durable.refuse_links(layout.root, path.parent)
+            record = encoding.unsigned(durable.read_bytes(path, at_most=SMALL_LIMIT))
+            fault = encoding.signature_fault(record, NOTE, layout.key)
+            if fault:
+                yield path, fault
+                continue
+            stages = {checked_name(stage, "stage name"): checked_digest(digest) for stage, digest in record["stages"]}
+            if (record["name"], record["pipeline"]) != (path.parent.name, path.stem):
+                raise ConfigError("it belongs to another run")
+            checked_name(record["name"], "dataset name")
+            if not isinstance(record["extra"], dict) or not isinstance(record["recorded"], str):
+                raise ConfigError("its fields have the wrong types")
+            yield path, {**record, "stages": stages}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            yield path, f"cannot be read ({error}); the next run of the chain notes it again, or remove it"
 
 
 def run(layout: Layout, name: str, pipeline: str | None = None) -> dict[str, Any]:

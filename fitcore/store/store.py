@@ -7,6 +7,7 @@ whole. Where things lie is in `layout`.
 import contextlib
 import errno
 import json
+import reprlib
 import shutil
 import threading
 import warnings
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fitcore.errors import ConfigError, SchemaVersionError, StoreError
-from fitcore.store import attempts, durable, encoding, reading, runs, upkeep
+from fitcore.store import attempts, durable, encoding, reading, runs, setbacks, upkeep
 from fitcore.store.attempts import Attempt
 from fitcore.store.checkpoint import FileCheckpoint
 from fitcore.store.commit import Contents, checked_part, commit
@@ -30,6 +31,7 @@ from fitcore.store.upkeep import Finding
 
 REFUSED_BELOW = 32 * 2**20
 WARNED_BELOW = 512 * 2**20
+FORMAT = encoding.to_json({"format": "fitcore store", "schema_version": SCHEMA_VERSION}) + b"\n"
 
 
 @dataclass(frozen=True, init=False)
@@ -39,13 +41,14 @@ class Store:
     Parameters
     ----------
     path : the folder; made if it is not there.
-    key : secret with which the internal state of searches is signed; None signs nothing.
+    key : secret with which every commit record, checkpoint record and note of a run is signed; what was not signed with it is refused then.
+        None signs nothing and asks for no signature.
     heartbeat : seconds between two signs of life of a lease's holder.
     patience : how many may be missed before the holder counts as dead.
 
     Raises
     ------
-    ConfigError : ``path`` is a file, or a folder of other things.
+    ConfigError : ``path`` is a file, or a folder of other things; or ``key`` is empty or not bytes.
     SchemaVersionError : another version of the format made it.
     StoreError : it is not there and cannot be made. A store that can only be read opens; see `check_writable`.
     """
@@ -56,13 +59,15 @@ class Store:
     patience: int
 
     def __init__(self, path: str | Path, *, key: bytes | None = None, heartbeat: float = 1.0, patience: int = 15) -> None:
+        if key is not None and (not isinstance(key, bytes) or not key):
+            raise ConfigError(f"the key of the store is {'empty' if key == b'' else f'of type {type(key).__name__}'}: give bytes, or None")
         for name, value in {"path": Path(path).absolute(), "key": key, "heartbeat": heartbeat, "patience": patience}.items():
             object.__setattr__(self, name, value)
         _open(self._layout)
 
     @property
     def _layout(self) -> Layout:
-        return Layout(self.path)
+        return Layout(self.path, self.key)
 
     def check_writable(self) -> None:
         """Try what a commit does, on a small file, so that no sampling is spent on a store that cannot keep its result.
@@ -132,6 +137,10 @@ class Store:
         """As `lookup`, for what must be there; ResultNotFoundError when it is not."""
         return reading.read(self._layout, digest, part)
 
+    def digests(self, beginning: str = "") -> list[str]:
+        """The digests of all committed results, or of those that begin so; sorted."""
+        return sorted(d for d in self._layout.digests() if d.startswith(beginning) and self._layout.manifest(d).exists())
+
     def quarantine(self, digest: str, reason: str) -> Path | None:
         """Move a result and its parts out of the way, with the reason; where they are now, None if there were none."""
         folder = self._layout.result_folder(digest)
@@ -142,15 +151,16 @@ class Store:
 
     def write_internal(self, digest: str, data: bytes) -> None:
         """Keep a search's internal state, opaque bytes; the first one wins, before or after the result itself."""
-        write_internal(self._layout, digest, data, self.key)
+        write_internal(self._layout, digest, data)
 
     def read_internal(self, digest: str, *, trust: bool = False) -> bytes:
         """What `write_internal` kept; ConfigError unless ``trust`` is True, since whoever unpickles it runs code that is in it."""
-        return read_internal(self._layout, digest, self.key, trust=trust)
+        return read_internal(self._layout, digest, trust=trust)
 
     @property
     def reports(self) -> Path:
-        """Folder for reports, written and read by others."""
+        """Folder for reports, written and read by others; StoreError when a link leads out of the store there."""
+        durable.refuse_links(self.path, self._layout.reports)
         return self._layout.reports
 
     # ---- running searches ------------------------------------------------------------------------------------------------------------
@@ -180,11 +190,16 @@ class Store:
         ----------
         wait : seconds to wait for another holder; 0 fails at once; None waits just long enough to tell a live holder from a dead one.
         """
+        durable.refuse_links(self.path, self._layout.attempts_folder(digest))
         return Lease(self._layout, digest, part=part, wait=wait, heartbeat=self.heartbeat, patience=self.patience)
 
     def attempts(self, digest: str, part: str = RESULT) -> list[Attempt]:
         """All attempts at a result, oldest first; the record outlives kills."""
         return attempts.attempts(self._layout.attempts_folder(digest), part)
+
+    def heed_setbacks(self, digest: str, lease: Lease) -> None:
+        """Before a search: warn of attempts that got no further, and set aside a state on which three have failed."""
+        setbacks.heed(self._layout, digest, number=lease.number)
 
     def paths(self, digest: str) -> Paths:
         """One result's corner of the store, for the hooks of an analysis."""
@@ -257,8 +272,7 @@ def _open(layout: Layout) -> None:
         try:
             with durable.explaining(layout.root, "making the store"):
                 durable.make_folder(layout.root)
-                body = encoding.to_json({"format": "fitcore store", "schema_version": SCHEMA_VERSION}) + b"\n"
-                durable.publish_first(layout.format_file, body, small=True)
+                durable.publish_first(layout.format_file, FORMAT, small=True)
         except StoreError:
             if not is_there:
                 raise
@@ -271,12 +285,18 @@ def _has_known_format(layout: Layout) -> bool:
         return False
     except OSError as error:
         raise StoreError(f"{layout.format_file} cannot be read: {error.strerror or error}; check its permissions") from error
+    if data == FORMAT:
+        return True
     version: Any = None
-    with contextlib.suppress(ValueError, AttributeError):
+    with contextlib.suppress(ValueError, AttributeError, RecursionError):
         version = json.loads(data).get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version == SCHEMA_VERSION or not isinstance(version, int):
         raise SchemaVersionError(
-            f"the store {layout.root} has schema version {version!r}, and this fitcore reads {SCHEMA_VERSION}: use the fitcore that made "
-            f"it, or name another store"
+            f"the file that says what the store {layout.root} is, {layout.format_file.name}, is damaged: schema version "
+            f"{reprlib.repr(version)}. It must hold this line and nothing else: {FORMAT.decode().strip()}. Write it anew if this is your "
+            f"store, and look for other damage with `fitcore verify`"
         )
-    return True
+    raise SchemaVersionError(
+        f"the store {layout.root} has schema version {version!r}, and this fitcore reads {SCHEMA_VERSION}: use the fitcore that made "
+        f"it, or name another store"
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fitcore.errors import FitcoreError
-from fitcore.store import durable, reading, runs
+from fitcore.store import durable, hdf5, reading, runs
 from fitcore.store.attempts import newest_number
 from fitcore.store.checkpoint import State, states
 from fitcore.store.layout import FORMAT_FILE, RESULT, Layout
@@ -106,7 +106,7 @@ def _verify_results(layout: Layout) -> Iterator[Finding]:
                     record.arrays()
             except reading.DamageError as damage:
                 yield Finding(kind="damaged", path=damage.paths[0], digest=digest, message=damage.reason, is_damage=True)
-            except (FitcoreError, OSError, RuntimeError, ValueError, KeyError) as error:
+            except (FitcoreError, *hdf5.UNREADABLE) as error:
                 yield Finding(kind="damaged", path=folder / f"{part}.h5", digest=digest, message=str(error), is_damage=True)
         for path in sorted(folder.iterdir()):
             if path.name in expected:
@@ -123,12 +123,12 @@ def _verify_work(layout: Layout) -> Iterator[Finding]:
     for digest in layout.digests_at_work():
         folder = layout.work_folder(digest)
         recorded = set()
-        for state in states(folder):
+        for state in states(folder, layout.key):
             if not isinstance(state, State):
                 yield Finding(kind="damaged", path=state[0], digest=digest, message=f"checkpoint record: {state[1]}", is_damage=True)
                 continue
             recorded |= {state.record_path, state.file}
-            fault = state.fault()
+            fault = state.signature_fault or state.fault()
             if fault:
                 yield Finding(kind="damaged", path=state.file, digest=digest, message=f"checkpoint: {fault}", is_damage=True)
         for path in sorted(folder.rglob(f"{durable.TEMPORARY_PREFIX}*")):
@@ -139,20 +139,18 @@ def _verify_work(layout: Layout) -> Iterator[Finding]:
 
 
 def _verify_runs(layout: Layout) -> Iterator[Finding]:
-    readable = set()
-    for run in runs.runs(layout):
-        path = layout.runs / run["name"] / f"{run['pipeline']}.json"
-        readable.add(path)
+    notes = dict(runs.noted(layout))
+    for path, run in notes.items():
+        if isinstance(run, str):
+            yield Finding(kind="damaged", path=path, digest="", message=f"the note of a run {run}", is_damage=True)
+            continue
         for stage, digest in run["stages"].items():
             if not layout.manifest(digest).exists():
                 message = f"run {run['name']}: its stage {stage} is not in the store; run the chain again to compute it"
                 yield Finding(kind="missing", path=path, digest=digest, message=message)
     for path in sorted(layout.runs.glob("*/*")):
-        if path.name.startswith(durable.TEMPORARY_PREFIX):
+        if path.name.startswith(durable.TEMPORARY_PREFIX) or path not in notes:
             yield _stray(path, "")
-        elif path not in readable:
-            message = "the note of a run cannot be read; remove it, the next run of the chain notes it again"
-            yield Finding(kind="damaged", path=path, digest="", message=message, is_damage=True)
 
 
 def _stray(path: Path, digest: str) -> Finding:

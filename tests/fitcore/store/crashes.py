@@ -8,20 +8,22 @@ python crashes.py image                sha256 of a result's bytes
 import hashlib
 import json
 import os
-import signal
 import sys
 import time
 import warnings
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "faults"))
+
 import numpy as np
+from harness import arm, end_of, forked, start_child
 
 from fitcore.store import Store, durable
 from fitcore.store.commit import Contents
 
 DIGEST = hashlib.sha256(b"the spec").hexdigest()
 OTHER = hashlib.sha256(b"another spec").hexdigest()
-CALLS = ("open_exclusive", "write", "fsync", "link", "rename", "unlink", "make_one_folder", "fsync_folder")
 SPEC = {"model": {"a": [0.1, 1]}, "search": "Nautilus"}
 
 
@@ -52,51 +54,6 @@ def prepare(store: Store, what: str) -> None:
 
 
 ACTIONS = {"commit": commit, "save": save, "hook": hook}
-
-
-def forked(function) -> int:
-    """Run in a child; its signal if it was killed, else 0."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            function()
-            code = 0
-        finally:
-            os._exit(code)
-    status = os.waitpid(pid, 0)[1]
-    if os.WIFSIGNALED(status):
-        return os.WTERMSIG(status)
-    assert os.WEXITSTATUS(status) == 0
-    return 0
-
-
-def arm(point: int, when: str) -> None:
-    """Make the durable call number ``point`` of this process its last: before, in the middle of (a write cut short) or after it."""
-    count = 0
-
-    def deadly(name):
-        real = getattr(durable, name)
-
-        def call(*args):
-            nonlocal count
-            count += 1
-            if count != point:
-                return real(*args)
-            if when == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if when == "middle" and name == "write":
-                real(args[0], args[1][: len(args[1]) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return real(*args)
-            finally:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        return call
-
-    for name in CALLS:
-        setattr(durable, name, deadly(name))
 
 
 def look(store: Store, what: str) -> dict:
@@ -157,24 +114,16 @@ def kill_everywhere(folder: Path, what: str, *, without_links: bool) -> list[dic
 def crowd(folder: Path, n: int) -> list[dict]:
     """``n`` processes begin at the same moment; each tells what it got."""
     go = time.monotonic() + 0.3
-    pids = []
-    for number in range(n):
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                store = Store(folder / "store")
-                time.sleep(max(go - time.monotonic(), 0))
-                record = store.commit(
-                    DIGEST, arrays=arrays(number), attributes={"writer": number}, spec=SPEC, provenance={"seconds": number}
-                )
-                answer = {"sha256": record.sha256, "writer": record.attributes["writer"], "seconds": record.provenance["seconds"]}
-                (folder / f"answer{number}").write_text(json.dumps(answer))
-                code = 0
-            finally:
-                os._exit(code)
-        pids.append(pid)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+    def work(number: int) -> None:
+        store = Store(folder / "store")
+        time.sleep(max(go - time.monotonic(), 0))
+        record = store.commit(DIGEST, arrays=arrays(number), attributes={"writer": number}, spec=SPEC, provenance={"seconds": number})
+        answer = {"sha256": record.sha256, "writer": record.attributes["writer"], "seconds": record.provenance["seconds"]}
+        (folder / f"answer{number}").write_text(json.dumps(answer))
+
+    pids = [start_child(lambda number=number: work(number)) for number in range(n)]
+    codes = [end_of(pid) for pid in pids]
     return [{"code": code, **json.loads((folder / f"answer{number}").read_text())} for number, code in enumerate(codes)]
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -78,3 +79,29 @@ def test_a_claim_cannot_point_elsewhere(tmp_path):
     assert attempts.read_claim(tmp_path / "claim") is not None
     (tmp_path / "claim").write_text(good % "../x.beat")
     assert attempts.read_claim(tmp_path / "claim") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"holder": {"host": "a", "boot": "b", "namespace": "c", "pid": 1, "started": "1"}, "beat": "x.beat"}',
+        '{"holder": {"host": "a", "boot": "b", "namespace": "c", "pid": "../x", "started": "1"}, "beat": "x.beat", "started": ""}',
+        '{"holder": {"host": "a", "boot": "b", "namespace": "c", "started": "1"}, "beat": "x.beat", "started": ""}',
+        '{"holder": [1], "beat": "x.beat", "started": ""}',
+        '{"a":' * 10_000 + "1" + "}" * 10_000,
+        "[]",
+    ],
+)
+def test_a_claim_of_another_form_is_not_read(tmp_path, text):
+    (tmp_path / "result-000001.json").write_text(text)
+    assert attempts.read_claim(tmp_path / "result-000001.json") is None
+    assert attempts.attempts(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "text", [b"hello", b"{}", b"[1]", b'{"counter": 1, "n_calls": "x", "n_calls_at_start": 0, "ended": "done"}', b'{"a":' * 90]
+)
+def test_a_beat_of_another_form_is_not_read(tmp_path, text):
+    body = text.ljust(attempts.BEAT_BYTES - 9)
+    (tmp_path / "x.beat").write_bytes(body + f"{zlib.crc32(body):08x}\n".encode())
+    assert attempts.read_beat(tmp_path / "x.beat") is None

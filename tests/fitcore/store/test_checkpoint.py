@@ -64,10 +64,10 @@ def test_the_last_two_of_each_kind_are_kept(store):
     checkpoint = store.checkpoint(DIGEST, fingerprint=FINGERPRINT)
     for n in range(5):
         checkpoint.save_arrays({"n": n}, n_calls=n)
-    assert len(states(checkpoint)) == 4
+    assert len(states(checkpoint)) == 5  # the file of the one before goes with the next save, when its record is gone for certain
     for n in range(3):
         checkpoint.save_through(lambda path, n=n: path.write_text(str(n)), n_calls=10 + n)
-    assert len(states(checkpoint)) == 8
+    assert len(states(checkpoint)) == 9
     assert checkpoint.load_arrays() == {"n": 4}
     checkpoint.discard()
     assert states(checkpoint) == []
@@ -195,6 +195,24 @@ def test_when_a_save_is_due(store, monkeypatch):
         now[0] += interval * 0.99
         assert not checkpoint.due()
         now[0] += interval * 0.011
+        assert checkpoint.due()
+
+
+def test_a_growing_state_is_expected_to_cost_more(store, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with store.lease(DIGEST) as lease:
+        checkpoint = store.checkpoint(DIGEST, fingerprint={}, lease=lease)
+
+        def slow(path):
+            path.write_text("x")
+            now[0] += 0.1
+
+        checkpoint.save_through(slow, n_calls=100, suffix=".txt")
+        lease.beat(400)
+        now[0] += 9.9
+        assert not checkpoint.due()
+        now[0] += 0.2
         assert checkpoint.due()
 
 

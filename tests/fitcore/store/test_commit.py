@@ -149,6 +149,7 @@ def test_a_bad_file_without_its_commit_record_is_replaced(tmp_path, fault):
     (record.path.parent / "manifest.json").unlink()
     other = Contents(arrays={}, attributes={}, spec={}).file_bytes("cd" * 32, "result", "")
     bad = {"torn": data[: len(data) // 2], "flipped": data[:1500] + bytes([data[1500] ^ 4]) + data[1501:], "another's": other, "empty": b""}
+    record.path.chmod(0o644)
     record.path.write_bytes(bad[fault])
     with pytest.warns(QuarantineWarning, match="left without a commit record"):
         again = commit(store)
@@ -182,6 +183,7 @@ def test_a_part_of_another_version_of_the_result_is_not_believed(tmp_path):
     store = Store(tmp_path)
     commit(store)
     store.commit_part(DIGEST, "latents", arrays={"m": np.arange(3.0)}, attributes={"of": "first"})
+    store.read(DIGEST).path.chmod(0o644)
     store.read(DIGEST).path.write_bytes(b"damaged")
     with pytest.warns(QuarantineWarning):
         assert store.lookup(DIGEST) is None
@@ -197,6 +199,7 @@ def test_a_part_survives_the_same_result_computed_again(tmp_path):
     store = Store(tmp_path)
     record = commit(store)
     store.commit_part(DIGEST, "latents", arrays={}, attributes={"of": "first"})
+    record.path.chmod(0o644)
     record.path.write_bytes(b"damaged")
     with pytest.warns(QuarantineWarning):
         assert store.lookup(DIGEST) is None
@@ -239,6 +242,7 @@ def test_a_commit_over_a_damaged_result_replaces_it(tmp_path):
     store = Store(tmp_path)
     record = commit(store)
     good = record.path.read_bytes()
+    record.path.chmod(0o644)
     record.path.write_bytes(b"damaged")
     with pytest.warns(QuarantineWarning):
         commit(store)

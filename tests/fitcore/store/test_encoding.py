@@ -56,11 +56,8 @@ def test_a_signed_record_notices_every_change(record, position, change):
     np.testing.assert_equal(encoding.unsigned(data), record)
     bad = bytearray(data)
     bad[position % len(bad)] ^= change
-    try:
-        found = encoding.unsigned(bytes(bad))
-    except (ValueError, RecursionError):
-        return
-    np.testing.assert_equal(found, record)  # white space may change
+    with pytest.raises(ValueError):  # noqa: PT011 - json's words, or ours
+        encoding.unsigned(bytes(bad))
 
 
 def test_what_has_no_plain_form_is_refused_with_its_place():

@@ -28,6 +28,7 @@ def test_damage_is_noticed_before_anything_is_given(tmp_path):
     path = store.path / "results" / "ab" / DIGEST / "internal.h5"
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
+    path.chmod(0o644)
     path.write_bytes(data)
     with pytest.warns(QuarantineWarning), pytest.raises(ResultNotFoundError):
         store.read_internal(DIGEST, trust=True)

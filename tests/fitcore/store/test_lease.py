@@ -216,6 +216,7 @@ def test_a_damaged_lease_is_waited_out_like_a_dead_one(store):
     with store.lease(DIGEST):
         pass
     claim = store.path / "work" / "ab" / DIGEST / "attempts" / "result-000001.json"
+    claim.chmod(0o644)
     claim.write_bytes(b"\xff rubbish")
     with pytest.raises(LeaseHeldError, match="another process is at work"):
         store.lease(DIGEST, wait=0).__enter__()

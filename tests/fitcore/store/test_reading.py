@@ -49,14 +49,10 @@ def test_no_flipped_bit_goes_unnoticed(store, tmp_path, name):
     for position in rng.choice(len(good), size=200, replace=False):
         bad = bytearray(good)
         bad[position] ^= 1 << int(rng.integers(8))
+        (folder / name).chmod(0o644)
         (folder / name).write_bytes(bad)
-        found = same(store)
-        # White space between the fields of the manifest may change without any harm; nothing else may.
-        if found:
-            assert name == "manifest.json"
-            assert json.loads(bad.decode("ascii")) == json.loads(good)
-        else:
-            assert not (folder / name).exists()
+        assert not same(store)
+        assert not (folder / name).exists()
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "good", folder)
     assert same(store)
@@ -68,16 +64,19 @@ def test_no_truncation_goes_unnoticed(store, tmp_path, name):
     shutil.copytree(folder, tmp_path / "good")
     good = (folder / name).read_bytes()
     for length in np.linspace(0, len(good) - 2, 40).astype(int):
+        (folder / name).chmod(0o644)
         (folder / name).write_bytes(good[:length])
         assert not same(store)
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "good", folder)
+    (folder / name).chmod(0o644)
     (folder / name).write_bytes(good + b"x")
     assert not same(store)
 
 
 def test_what_is_damaged_is_kept_with_the_reason(store):
     record = store.read(DIGEST)
+    record.path.chmod(0o644)
     record.path.write_bytes(b"rubbish")
     with pytest.warns(QuarantineWarning, match=r"the sha256 of result\.h5 is not the one in manifest\.json.*computed again"):
         assert store.lookup(DIGEST) is None
@@ -98,6 +97,7 @@ def test_a_missing_file_is_a_miss(store):
 
 def test_arrays_damaged_after_the_lookup(store):
     record = store.read(DIGEST)
+    record.path.chmod(0o644)
     record.path.write_bytes(b"rubbish")
     with pytest.warns(QuarantineWarning), pytest.raises(CorruptResultError, match="damaged or removed after it was looked up"):
         record.arrays()
@@ -139,6 +139,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(store, monkeypatch):
 
 
 def test_a_store_that_cannot_move_what_is_damaged_still_misses(store, monkeypatch):
+    store.read(DIGEST).path.chmod(0o644)
     store.read(DIGEST).path.write_bytes(b"rubbish")
 
     def rename(source, target):
@@ -152,6 +153,7 @@ def test_a_store_that_cannot_move_what_is_damaged_still_misses(store, monkeypatc
 def test_another_schema_version_is_an_error_and_is_left_alone(store):
     manifest = store.read(DIGEST).path.parent / "manifest.json"
     record = encoding.unsigned(manifest.read_bytes())
+    manifest.chmod(0o644)
     manifest.write_bytes(encoding.signed({**record, "schema_version": 99}, "manifest"))
     with pytest.raises(SchemaVersionError, match="has schema version 99, and this fitcore reads 1"):
         store.lookup(DIGEST)
@@ -165,6 +167,7 @@ def forge(store: Store, data: bytes, **changes) -> None:
     told = {**record.manifest, "files": {"result.h5": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}}, **changes}
     record.path.unlink()
     record.path.write_bytes(data)
+    manifest.chmod(0o644)
     manifest.write_bytes(encoding.signed(told, "manifest"))
 
 
@@ -301,6 +304,7 @@ def test_a_commit_record_that_makes_no_sense_is_a_miss(store, changes):
 def test_a_commit_record_without_its_fields_is_a_miss(store):
     record = store.read(DIGEST)
     manifest = record.path.parent / "manifest.json"
+    manifest.chmod(0o644)
     manifest.write_bytes(encoding.signed({name: value for name, value in record.manifest.items() if name != "provenance"}, "manifest"))
     with pytest.warns(QuarantineWarning, match="belongs to another result"):
         assert store.lookup(DIGEST) is None

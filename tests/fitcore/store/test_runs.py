@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from fitcore.errors import ConfigError, ResultNotFoundError
-from fitcore.store import Store
+from fitcore.store import Store, StoreWarning
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 
@@ -49,7 +49,8 @@ def test_unreadable_notes_are_left_out_and_named_by_verify(tmp_path):
     store = Store(tmp_path)
     store.record_run("x", "lens", {"light": A})
     (tmp_path / "runs" / "x" / "bad.json").write_text("{")
-    assert len(store.runs()) == 1
+    with pytest.warns(StoreWarning, match=r"x/bad\.json, cannot be read .*notes it again"):
+        assert len(store.runs()) == 1
     damaged = [finding for finding in store.verify() if finding.is_damage]
     assert [finding.path.name for finding in damaged] == ["bad.json"]
 

@@ -42,11 +42,12 @@ def test_the_key_is_not_shown(tmp_path):
 
 def test_a_store_of_another_version_is_refused(tmp_path):
     Store(tmp_path)
+    (tmp_path / "fitcore-store.json").chmod(0o644)
     (tmp_path / "fitcore-store.json").write_text('{"format": "fitcore store", "schema_version": 2}')
     with pytest.raises(SchemaVersionError, match=r"has schema version 2, and this fitcore reads 1: use the fitcore that made it, or name"):
         Store(tmp_path)
     (tmp_path / "fitcore-store.json").write_text("rubbish")
-    with pytest.raises(SchemaVersionError, match="has schema version None"):
+    with pytest.raises(SchemaVersionError, match=r"fitcore-store.json, is damaged: schema version None. It must hold this line .*verify"):
         Store(tmp_path)
 
 
@@ -92,7 +93,7 @@ def test_a_store_that_can_only_be_read(tmp_path, monkeypatch, number, text):
     store = Store(tmp_path)
     store.commit(DIGEST, arrays={"x": np.arange(3)}, attributes={"n": 3}, spec={})
 
-    def open_exclusive(path):
+    def open_exclusive(path, mode):
         raise OSError(number, text, str(path))
 
     monkeypatch.setattr(durable, "open_exclusive", open_exclusive)

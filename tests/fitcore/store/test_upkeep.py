@@ -47,6 +47,7 @@ def test_one_row_for_each_result(store):
 
 
 def test_a_damaged_result_has_no_row(store):
+    (folder(store, A) / "result.h5").chmod(0o644)
     (folder(store, A) / "result.h5").write_bytes(b"x")
     with pytest.warns(QuarantineWarning):
         assert [row["digest"] for row in store.table()] == [B]
@@ -66,6 +67,7 @@ def test_every_damage_is_named_and_nothing_is_moved(store, name):
     path = folder(store, A) / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
+    path.chmod(0o644)
     path.write_bytes(data)
     before = everything(store)
     damaged = [finding for finding in store.verify() if finding.is_damage]
