@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from fitcore import ConfigError, FitcoreError, Store
-from flows import catalogue, doctor, settings
-from flows.console import Display, json_line, quantity, rows_table
-from flows.launch import WRONG_INPUT, run_datasets
+from flows import catalogue, doctor, settings, upkeep
+from flows.console import Display, json_line, printable, quantity, rows_table
+from flows.launch import INTERRUPTED_TWICE, WRONG_INPUT, parse_duration, run_datasets
 from flows.records import row_of
 from flows.server import ServerError
 
@@ -29,15 +29,17 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every ra
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn fitcore's errors into one message and exit code 2."""
+    """Turn fitcore's errors into one message and exit code 2, and a Ctrl-C into 130."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
         except (FitcoreError, ServerError, settings.SettingsError) as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(printable(f"error: {error}"), err=True)
             raise typer.Exit(WRONG_INPUT) from error
+        except KeyboardInterrupt:  # outside of a run, whose handlers are its own
+            raise typer.Exit(INTERRUPTED_TWICE) from None
 
     return wrapped
 
@@ -52,7 +54,7 @@ def existing(store: Path | None) -> Store:
     folder = named(store)
     if not folder.exists():
         raise ConfigError(f"There is no store {folder.absolute()}. Name one by --store or FITCORE_STORE; 'fitcore run' makes one.")
-    return Store(folder)
+    return Store(folder, key=settings.read().key)
 
 
 def output() -> Console:
@@ -71,6 +73,7 @@ def run(
     store: StoreOption = None,
     seed: SeedOption = 0,
     override: Annotated[list[str] | None, typer.Option("--set", help="Replace a search setting: stage.field=value.")] = None,
+    time_limit: Annotated[str | None, typer.Option("--time-limit", help="Save and end after so long, such as 90m; exit code 75.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -79,11 +82,12 @@ def run(
     code, rows = run_datasets(
         datasets,
         pipeline_name=pipeline,
-        store=Store(named(store)),
+        store=Store(named(store), key=settings.read().key),
         seed=seed,
         overrides=override or [],
         settings=settings.read(),
         display=display,
+        time_limit=None if time_limit is None else parse_duration(time_limit),
     )
     if json:
         for row in rows:
@@ -177,10 +181,36 @@ def verify(store: StoreOption = None) -> None:
     kept = existing(store)
     findings = kept.verify()
     for finding in findings:
-        typer.echo(f"{'DAMAGED' if finding.is_damage else finding.kind}: {finding.path}: {finding.message}")
+        typer.echo(printable(f"{'DAMAGED' if finding.is_damage else finding.kind}: {finding.path}: {finding.message}"))
     damaged = [finding for finding in findings if finding.is_damage]
     typer.echo(f"{kept.path}: {len(damaged)} damaged, {len(findings) - len(damaged)} other findings")
     raise typer.Exit(1 if damaged else 0)
+
+
+@app.command(epilog="Example: fitcore gc --store results --remove")
+@guarded
+def gc(
+    store: StoreOption = None, remove: Annotated[bool, typer.Option("--remove", help="Remove it; without this it is named only.")] = False
+) -> None:
+    """Name what no one needs: files of killed processes, checkpoints of finished results. Nothing of the last day is touched."""
+    for line in upkeep.rubbish(existing(store), is_removing=remove):
+        typer.echo(line)
+
+
+@app.command(name="why-miss", epilog="Example: fitcore why-miss J0252+0039 lenses/J0252+0039 --store results")
+@guarded
+def why_miss(
+    first: Annotated[str, typer.Argument(help="A name in the store, NAME:STAGE, the beginning of a digest, or a dataset's folder.")],
+    second: Annotated[str, typer.Argument(help="What to compare it with; a folder means what would be asked now.")],
+    store: StoreOption = None,
+    pipeline: PipelineOption = "lens",
+    seed: SeedOption = 0,
+) -> None:
+    """Which fields of two requests differ: why one is not answered by the other's result."""
+    kept = existing(store)
+    one, other = (upkeep.specs_of(text, kept, pipeline, seed) for text in (first, second))
+    for line in upkeep.why_miss(one, other):
+        typer.echo(line)
 
 
 @app.command(name="doctor", epilog="Example: fitcore doctor")

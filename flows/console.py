@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from rich.table import Table
 from fitcore.text import with_errors
 
 SECONDS_BETWEEN_LINES = 10.0
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(value: Any) -> Any:
@@ -27,6 +29,11 @@ def clean(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [clean(item) for item in value]
     return value
+
+
+def printable(text: str) -> str:
+    """The text with control characters, and those that turn text around, written out: a name or an error must not steer a terminal."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def json_line(row: Mapping[str, Any]) -> str:
@@ -67,7 +74,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             duration(sum(stage["seconds"] for stage in stages)) if stages else "",
             row.get("report", ""),
         )
-        table.add_row(*(escape(cell) for cell in cells))  # brackets in a name or an error are no markup
+        table.add_row(*(escape(printable(str(cell))) for cell in cells))  # brackets in a name or an error are no markup
     return table
 
 
@@ -95,7 +102,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """One sentence for the user, also when quiet: something happened that matters."""
-        self.console.print(text, markup=False)
+        self.console.print(printable(text), markup=False)
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Show one event of the flow process."""

@@ -32,6 +32,25 @@ class Plan:
     report: Path
 
 
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as 90, 90s, 15m, 1.5h.
+
+    Raises
+    ------
+    ConfigError
+        for anything else, and for none above zero.
+    """
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, factor = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
+    try:
+        seconds = float(number) * factor
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"--time-limit is {text!r}; it must be a number above 0 of seconds, or one with s, m or h, such as 90m.")
+    return seconds
+
+
 def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, Any]]:
     """``stage.field=value`` items as a nested dict; the values are YAML scalars.
 
@@ -52,8 +71,8 @@ def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, An
             raise ConfigError(f"--set {item!r}: pipeline {entry.name!r} has no stage {stage!r}; it has {list(entry.stage_names)}.{hint}")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {item!r}: the value cannot be read: {error}. Give a number, a word, true or false.") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError(f"--set {item[:80]!r}: the value cannot be read: {error}. Give a number, a word, true or false.") from error
         if isinstance(value, str):
             with contextlib.suppress(ValueError):
                 value = float(value)  # YAML 1.1 reads 1e-3 as a word
@@ -120,8 +139,9 @@ def run_datasets(
     overrides: Sequence[str],
     settings: Settings,
     display: Display,
+    time_limit: float | None = None,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Run the chain on each dataset; exit code and rows in the order of ``paths``."""
+    """Run the chain on each dataset, for ``time_limit`` seconds at most; exit code and rows in the order of ``paths``."""
     entry = find(pipeline_name)
     replaced = parse_settings(overrides, entry)
     pipeline = entry.build(replaced)
@@ -138,7 +158,7 @@ def run_datasets(
         store.check_writable()
         job = _job(waiting, entry, pipeline, store=store, seed=seed, replaced=replaced)
         with display:
-            interrupts, ended = supervise(job, settings, display.hear, display.say)
+            interrupts, ended = supervise(job, settings, display.hear, display.say, time_limit=time_limit)
         for plan in waiting:
             how = ended.get(plan.dataset.name)
             # whatever ended the flow, a chain that is whole in the store is done

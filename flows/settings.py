@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SERVER_SECONDS = 120.0
+SHORTEST_KEY, LONGEST_KEY = 16, 4096
 SINGLE_THREADED_XLA = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
@@ -27,6 +29,8 @@ class Settings:
     prefect_api_url : PREFECT_API_URL; None means a server of our own for the time of the run.
     server_seconds : FITCORE_SERVER_SECONDS, 120 by default: how long to wait for a Prefect server's first answer.
     no_color : NO_COLOR is set.
+    key : the content of the file that FITCORE_KEY_FILE names, without the end of its line: signs the store. Child processes read it for
+        themselves, so that it is on no command line and in no log.
     """
 
     store: Path
@@ -35,6 +39,7 @@ class Settings:
     prefect_api_url: str | None
     server_seconds: float
     no_color: bool
+    key: bytes | None = field(default=None, repr=False)
 
 
 def read() -> Settings:
@@ -43,7 +48,7 @@ def read() -> Settings:
     Raises
     ------
     SettingsError
-        for a number that is none, or not above 0.
+        for a number that is none, or not above 0; for a file of a key that is not there, too short, or open to others.
     """
     environment = os.environ
     cache = environment.get("FITCORE_CACHE") or Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fitcore"
@@ -55,7 +60,35 @@ def read() -> Settings:
         prefect_api_url=environment.get("PREFECT_API_URL") or None,
         server_seconds=_number(environment, "FITCORE_SERVER_SECONDS", SERVER_SECONDS, "number"),
         no_color="NO_COLOR" in environment,
+        key=_key(environment.get("FITCORE_KEY_FILE")),
     )
+
+
+def _key(name: str | None) -> bytes | None:
+    """The key in a file that nobody but its owner can read."""
+    if not name:
+        return None
+    told = f"The environment variable FITCORE_KEY_FILE names {name}"
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise SettingsError(f"{told}, which is not a plain file. Name the file that holds the key.")
+            if status.st_mode & 0o077 or status.st_uid not in (os.geteuid(), 0):
+                raise SettingsError(
+                    f"{told}, which others can read or change (mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}); a key "
+                    f"must be its user's alone, mode 0600 or 0400. Run 'chmod 600' on it, and make a new key if others may have seen it."
+                )
+            key = file.read(LONGEST_KEY + 3).rstrip(b"\r\n")
+    except OSError as error:
+        raise SettingsError(f"{told}, which cannot be read: {error.strerror}. Correct or unset it.") from error
+    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+        raise SettingsError(
+            f"{told}, which holds {min(len(key), LONGEST_KEY + 1)} bytes; a key has {SHORTEST_KEY} to {LONGEST_KEY}. Make one, for example "
+            f"with 'openssl rand -hex 32'."
+        )
+    return key
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, kind: str) -> float:

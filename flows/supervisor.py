@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +28,7 @@ class Interrupts:
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.count = 0
+        self.is_time_up = False
         self.tell = tell
         self.worker: int | None = None
         self.runner: subprocess.Popen[str] | None = None
@@ -43,6 +46,18 @@ class Interrupts:
             self._signal(self.worker, signal.SIGKILL)
             if self.runner is not None:
                 self.runner.kill()
+
+    def time_is_up(self) -> None:
+        """End as at a first signal: the time limit of the run is reached."""
+        self.is_time_up = True
+        if not self.count:
+            self.tell("the time limit is reached: saving the search at its next batch; the same command goes on from there")
+            self.pass_on()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything asked for the end."""
+        return self.count > 0 or self.is_time_up
 
     def pass_on(self) -> None:
         """Ask the worker to save and stop; before the first flow there is nothing to save, and the flow process is ended."""
@@ -69,6 +84,23 @@ class Interrupts:
 
 
 @contextlib.contextmanager
+def told_aside(tell: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """A function to call instead of ``tell``, which a thread then calls.
+
+    A signal's handler runs wherever the main thread happens to be, in the midst of an import or of another print among the places: it may
+    not print itself.
+    """
+    texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # the one queue that a handler may use
+    thread = threading.Thread(target=lambda: [tell(text) for text in iter(texts.get, None)], daemon=True)
+    thread.start()
+    try:
+        yield texts.put
+    finally:
+        texts.put(None)
+        thread.join()
+
+
+@contextlib.contextmanager
 def handling(interrupts: Interrupts) -> Iterator[None]:
     """Send SIGINT, SIGTERM and SIGHUP to ``interrupts`` for a while; SIGHUP that is ignored, as under nohup, stays ignored."""
     numbers = [signal.SIGINT, signal.SIGTERM]
@@ -82,7 +114,24 @@ def handling(interrupts: Interrupts) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tell: Callable[[str], None]) -> tuple[int, dict[str, Event]]:
+@contextlib.contextmanager
+def alarm(seconds: float | None, call: Callable[[], None]) -> Iterator[None]:
+    """Call ``call`` after so many seconds, unless the block has ended by then."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def supervise(
+    job: Event, settings: Settings, hear: Callable[[Event], None], tell: Callable[[str], None], *, time_limit: float | None = None
+) -> tuple[int, dict[str, Event]]:
     """Run a job in the flow process; number of interrupts, and how each dataset ended, by name.
 
     Parameters
@@ -90,16 +139,18 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
     job : ``{"datasets": [...], "common": {...}}``, see `flows.runner`.
     hear : called with every event.
     tell : called with a sentence for the user.
+    time_limit : seconds after which the run saves and ends, as at a first signal.
     """
     ended: dict[str, Event] = {}
-    interrupts = Interrupts(tell)
 
     def without_server(reason: str) -> None:
         hear({"event": "fatal", "kind": "ServerError", "error": reason})
         interrupts.go_without_server()
 
     with contextlib.ExitStack() as stack:
+        interrupts = Interrupts(stack.enter_context(told_aside(tell)))
         stack.enter_context(handling(interrupts))
+        stack.enter_context(alarm(time_limit, interrupts.time_is_up))
         url, home = stack.enter_context(available(settings, without_server))
         errors = stack.enter_context(tempfile.TemporaryFile(mode="w+", encoding="utf-8"))
         runner = subprocess.Popen(
@@ -112,7 +163,7 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
             encoding="utf-8",
         )
         interrupts.runner = runner
-        if interrupts.count:
+        if interrupts.is_asked:
             interrupts.pass_on()
         interrupts.end_idle()
         assert runner.stdin is not None
@@ -124,7 +175,7 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
             event = message(text)
             if event.get("event") == "worker":
                 interrupts.worker = event["pid"]
-                if interrupts.count or not interrupts.has_server:
+                if interrupts.is_asked or not interrupts.has_server:
                     interrupts.pass_on()
             if event.get("event") == "dataset":
                 interrupts.has_begun = True
@@ -137,11 +188,11 @@ def supervise(job: Event, settings: Settings, hear: Callable[[Event], None], tel
                 ended[event["name"]] = event
             hear(event)
         code = runner.wait()
-        if code != 0 and not interrupts.count and interrupts.has_server:
+        if code != 0 and not interrupts.is_asked and interrupts.has_server:
             errors.seek(0)
             tail = errors.read()[-2000:].strip()
             hear({"event": "fatal", "kind": "RunnerDied", "error": f"the flow process ended with code {code}. {tail}"})
         if not interrupts.has_server:
             lost = {"event": "ended", "status": "interrupted", "kind": "SearchInterruptedError", "error": "its Prefect server ended"}
             ended = {dataset["name"]: {**lost, "name": dataset["name"]} for dataset in job["datasets"]} | ended
-    return interrupts.count, ended
+    return interrupts.count or int(interrupts.is_time_up), ended

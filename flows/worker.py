@@ -1,4 +1,4 @@
-"""The worker process: ``python -m flows.worker PARENT``. All heavy work is done here; it knows no Prefect.
+"""The worker process, started through `worker_start`. All heavy work is done here; it knows no Prefect.
 
 It reads requests from standard input, a line of JSON each, and answers on standard output with events and one ``done`` or ``error`` for
 each request. One process serves a whole run, so that JAX is imported, and every function compiled, once. It ends with its parent, or
@@ -23,6 +23,7 @@ from flows import catalogue
 from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
 from flows.records import command_of, links_of, record
+from flows.settings import read
 
 SECONDS_BETWEEN_EVENTS = 0.5
 
@@ -30,9 +31,10 @@ SECONDS_BETWEEN_EVENTS = 0.5
 class Worker:
     """Serves requests until the input ends."""
 
-    def __init__(self, output: TextIO, threads: int) -> None:
+    def __init__(self, output: TextIO, threads: int, key: bytes | None = None) -> None:
         self.output = output
         self.threads = threads
+        self.key = key
         self.is_stopping = False  # no Event: a second signal within its set() would wait for the first for ever
         self._lock = threading.RLock()  # a warning may come up while an event is being written
         self._datasets: dict[tuple[str, str], Any] = {}
@@ -72,7 +74,7 @@ class Worker:
         entry = catalogue.find(request["pipeline"])
         dataset = self._dataset(entry, request)
         pipeline = entry.build(request["settings"])
-        store, seed = Store(request["store"]), request["seed"]
+        store, seed = Store(request["store"], key=self.key), request["seed"]
         if operation == "stages":
             return list(pipeline.stage_names)
         if operation == "stage":
@@ -129,7 +131,7 @@ def main() -> None:
     """Serve the parent that started this process."""
     die_with_parent(int(sys.argv[1]))
     output, sys.stdout = sys.stdout, sys.stderr  # what a user's code prints must not look like an answer
-    worker = Worker(output, threads=int(sys.argv[2]))
+    worker = Worker(output, threads=int(sys.argv[2]), key=read().key)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, worker.ask_to_stop)
     let_terminations()

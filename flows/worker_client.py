@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flows.protocol import RemoteError, line, message
@@ -15,6 +17,7 @@ from flows.settings import child_environment, read
 
 Listener = Callable[[dict[str, Any]], None]
 SAVE_SECONDS = 60.0
+LOOK_SECONDS = 2.0  # between two looks at whether the worker lives, while it says nothing
 
 
 class WorkerProcess:
@@ -29,14 +32,36 @@ class WorkerProcess:
         settings = read()
         self.listener = listener
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.worker", str(os.getpid()), str(settings.threads)],
+            [sys.executable, "-m", "flows.worker_start", str(os.getpid()), str(settings.threads)],
             env=child_environment(settings),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
         )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.listener({"event": "worker", "pid": self.process.pid})
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            self._lines.put(text)
+        self._lines.put(None)
+
+    def _said(self) -> Iterator[str]:
+        """What the worker says, line by line, until it has ended: a child of its own may outlive it and hold its output open."""
+        while True:
+            try:
+                text = self._lines.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                if self.process.poll() is not None and self._lines.empty():
+                    return
+                continue
+            if text is None:
+                return
+            yield text
 
     def ask(self, operation: str, **request: Any) -> Any:
         """The answer to a request.
@@ -54,11 +79,10 @@ class WorkerProcess:
 
     def _answer(self, operation: str, request: dict[str, Any]) -> Any:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         try:
             self.process.stdin.write(line({"operation": operation, **request}))
             self.process.stdin.flush()
-            for text in self.process.stdout:
+            for text in self._said():
                 event = message(text)
                 if event.get("event") == "done":
                     return event["answer"]
@@ -90,7 +114,8 @@ class WorkerProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        if self.process.stdout is not None:
+        self._reader.join(LOOK_SECONDS)
+        if self.process.stdout is not None and not self._reader.is_alive():
             self.process.stdout.close()
 
 

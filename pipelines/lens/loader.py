@@ -25,11 +25,13 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fitcore.errors import DataError
+from pipelines.lens.bounded import opened, opened_fits
 
 NAMES = {"image": ("image.fits", "data.fits"), "noise": ("noise.fits", "noise_map.fits"), "psf": ("psf.fits",)}
 INFO_NAMES = ("info.yaml", "info.yml", "info.json")
 MOST_INFO_BYTES = 100_000
-MOST_PIXELS = 100_000_000
+MOST_PIXELS = 4096**2
+MOST_TRUTH_BYTES = 100_000
 MOST_REASONS = 5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -104,10 +106,8 @@ def read_info(folder: Path) -> Info:
     path = next((folder / name for name in INFO_NAMES if (folder / name).is_file()), None)
     if path is None:
         return Info()
-    if path.stat().st_size > MOST_INFO_BYTES:
-        raise DataError(f"{path}: {path.stat().st_size} bytes; an info file has at most {MOST_INFO_BYTES}. Keep the few facts it is for.")
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = _text(path, MOST_INFO_BYTES)
         content = _parsed(text, path.suffix)
     except Exception as error:  # the parsers let out whatever odd input makes them stumble on, RecursionError and KeyError among it
         raise DataError(
@@ -120,6 +120,34 @@ def read_info(folder: Path) -> Info:
         return Info(**{str(key): value for key, value in content.items()})
     except ValidationError as error:
         raise DataError(f"{path}: {_reasons(error, text)}") from error
+
+
+def _text(path: Path, most: int) -> str:
+    with opened(path) as stream:
+        data = stream.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"{path.stat().st_size} bytes are too many; such a file has at most {most}: keep the few facts it is for")
+    return data.decode("utf-8", "replace")
+
+
+def read_truth(folder: Path) -> dict[str, float]:
+    """The true values of a simulated dataset by name; empty where there are none.
+
+    Raises
+    ------
+    DataError
+        for a file that cannot be read, or that holds anything but names and numbers.
+    """
+    path = folder / "truth.json"
+    if not path.is_file():
+        return {}
+    try:
+        content = _parsed(_text(path, MOST_TRUTH_BYTES), ".json")
+        if not isinstance(content, dict) or any(type(value) not in (int, float) for value in content.values()):
+            raise ValueError("it must hold names and numbers")
+        return {key: float(value) for key, value in content.items()}
+    except Exception as error:  # see read_info
+        raise DataError(f"{path} cannot be read: {_said(error)}. Remove it, or write one number for each name.") from error
 
 
 def _said(error: BaseException) -> str:
@@ -167,7 +195,7 @@ def read_plane(path: Path, extension: str | int | None, role: str) -> tuple[np.n
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # header cards of surveys are often not standard, and not used
             # opened here, because astropy leaves a file open that it cannot read
-            with path.open("rb") as stream, fits.open(stream, memmap=False, lazy_load_hdus=True) as hdus:
+            with opened_fits(path) as stream, fits.open(stream, memmap=False, lazy_load_hdus=True) as hdus:
                 hdu, label = _chosen(hdus, path, extension, role)
                 _check_size(hdu.header, path, label, role)
                 return np.squeeze(np.asarray(hdu.data, dtype=np.float64)), hdu.header
@@ -244,6 +272,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
     """Fields of an Imaging from a dataset folder."""
     if not folder.is_dir():
         raise DataError(f"The dataset {folder} is not a folder. Give a folder with image.fits, noise.fits, psf.fits and info.yaml.")
+    _refuse_odd_files(folder)
     info = read_info(folder)
     name = info.name or re.sub(r"[^A-Za-z0-9._+-]", "_", folder.resolve().name).lstrip("._+-")[:64]
     if not NAME.fullmatch(name):
@@ -267,6 +296,14 @@ def read_folder(folder: Path) -> dict[str, Any]:
     return fields
 
 
+def _refuse_odd_files(folder: Path) -> None:
+    """Refuse pipes, sockets, devices and links to nowhere under the names of a dataset's files."""
+    for path in sorted(folder.iterdir()):
+        known = path.name in (*INFO_NAMES, "truth.json") or path.suffix == ".fits"
+        if known and not path.is_file() and not path.is_dir():
+            raise DataError(f"{path} is not a plain file but a pipe, socket, device or broken link. Put a plain file there, or remove it.")
+
+
 def _files(folder: Path, info: Info) -> tuple[dict[str, Path], dict[str, str | int]]:
     found = {role: next((folder / name for name in names if (folder / name).is_file()), None) for role, names in NAMES.items()}
     files = {role: path for role, path in found.items() if path is not None}
@@ -288,7 +325,7 @@ def _extensions(path: Path, info: Info) -> dict[str, str | int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
-            with path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
+            with opened_fits(path) as stream, fits.open(stream, memmap=False) as hdus:
                 names = [row[1] for row in hdus.info(output=False) or ()]
     except Exception as error:  # see read_plane
         raise DataError(f"{path} is not a FITS file that can be read: {_said(error)}. Write it anew.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pipelines.lens.assess import Assessment, assess, at_bound
 from pipelines.lens.caustics import critical_curves
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.linear import masses_of, source_plane
+from pipelines.lens.loader import read_truth
 from pipelines.lens.report import Headline, ImagePlanes, Link, Posterior, Quantity, ReportContent, SourcePlane, StageRow, write_report
 from pipelines.lens.verdict import verdict_of
 
@@ -188,13 +188,10 @@ def _posterior(last: Result) -> Posterior:
 
 def _truth(folder: Path, last: Result, latents: Sequence[Quantity]) -> dict[str, float]:
     """The truth of a simulated dataset, for the parameters and latents that the report lists."""
-    path = folder / "truth.json"
-    if not path.is_file():
-        return {}
-    known = json.loads(path.read_text(encoding="utf-8"))
+    known = read_truth(folder)
     named = {"source.main" + key[len("source") :]: value for key, value in known.items() if key.startswith("source.")}
     wanted = {*last.model.paths, *(latent.path for latent in latents)}
-    return {key: float(value) for key, value in {**known, **named}.items() if key in wanted}
+    return {key: value for key, value in {**known, **named}.items() if key in wanted}
 
 
 PAGE = LensPage()

@@ -146,6 +146,19 @@ def test_one_signal_saves_and_the_same_command_finishes(
     assert repeated_calls(store, digests)[-1] == 0
 
 
+def test_a_time_limit_saves_and_the_same_command_goes_on(fitcore: Any, finished: Any, slow_line: Path, tmp_path: Path, server: str) -> None:
+    store, digests = tmp_path / "store", digests_of(finished)
+    for limit in ("0.1s", "8s"):  # before anything began, and in the midst of a search on most machines
+        answer = fitcore(*words_for(slow_line, store), "--time-limit", limit, PREFECT_API_URL=server)
+        assert answer.returncode == 75, answer.stderr
+        assert json.loads(answer.stdout)["status"] == "interrupted"
+        assert "the time limit is reached" in answer.stderr
+        assert "Traceback" not in answer.stderr
+    answer = fitcore(*words_for(slow_line, store), "--time-limit", "1h", PREFECT_API_URL=server)
+    assert answer.returncode == 0, answer.stderr
+    assert result_bytes(store, digests) == result_bytes(finished[1], digests)
+
+
 def test_a_signal_to_every_process_saves_too(fitcore: Any, finished: Any, slow_line: Path, tmp_path: Path) -> None:
     """As a service manager sends it; and SIGHUP before it means nothing under nohup."""
     store, digests = tmp_path / "store", digests_of(finished)
@@ -205,8 +218,8 @@ def test_ctrl_c_twice_ends_at_once(fitcore: Any, make_points: Callable[..., Path
     assert any("saving the search" in line for line in process.stderr)
     start = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
     assert time.monotonic() - start < 15
     assert json.loads(output)["status"] == "interrupted"
     nobody_left(fitcore, str(store))

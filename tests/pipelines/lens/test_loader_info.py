@@ -94,7 +94,8 @@ def test_what_can_be_wrong_with_json(folder: Path, info: str, text: str) -> None
 def test_a_large_info_file_is_not_parsed(folder: Path, name: str) -> None:
     (folder / "info.yaml").unlink()
     (folder / name).write_text("#" * 100_001)
-    assert f"{name}: 100001 bytes; an info file has at most 100000. Keep the few facts it is for." in refused(folder)
+    message = refused(folder)
+    assert f"{name} cannot be read: 100001 bytes are too many; such a file has at most 100000: keep the few facts it is for." in message
 
 
 @pytest.mark.parametrize(

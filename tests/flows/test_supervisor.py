@@ -1,0 +1,46 @@
+"""What the command line does at a signal, wherever its main thread is at that moment."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from flows.supervisor import Interrupts, handling, told_aside
+
+
+def test_a_signal_in_the_midst_of_a_print_prints_after_it() -> None:
+    printing = threading.Lock()  # as an import under way, or a display at work: who comes in again is stuck, or breaks it
+    told: list[tuple[str, threading.Thread]] = []
+
+    def tell(text: str) -> None:
+        assert printing.acquire(timeout=5), "told within the handler"
+        told.append((text, threading.current_thread()))
+        printing.release()
+
+    with told_aside(tell) as tell_later:
+        interrupts = Interrupts(tell_later)
+        with handling(interrupts), printing:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            assert interrupts.count == 2
+            assert not told
+    ((text, thread),) = told
+    assert "saving the search" in text
+    assert thread is not threading.current_thread()
+
+
+def test_all_is_told_in_order_before_the_end() -> None:
+    told: list[str] = []
+    with told_aside(told.append) as tell:
+        for number in range(100):
+            tell(str(number))
+    assert told == [str(number) for number in range(100)]
+
+
+def test_the_handlers_of_before_come_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with pytest.raises(ZeroDivisionError), handling(Interrupts(lambda text: None)):
+        raise ZeroDivisionError
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
