@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test check install lock bench soak clean
+.PHONY: run test check install lock bench soak audit clean
 
 run: install  ## simulate a lens, fit it with the chain of searches, print the row and the report's path
 	@test -d example/lens || $(BIN)/fitcore simulate example/lens --seed 1
@@ -39,9 +39,15 @@ bench: install  ## timings and accuracies, kept in benchmarks/*.json
 	$(BIN)/python -m benchmarks.lens_likelihood
 	$(BIN)/python -m benchmarks.basins
 	$(BIN)/python -m benchmarks.proposals
+	$(BIN)/python -m benchmarks.hostile
 
 soak: install  ## the slow tests: kills at random instants, coverage of claimed errors, more real lenses
 	$(BIN)/pytest -m slow tests
+
+audit:  ## ask a database of advisories about every pinned dependency (needs a package index that serves advisories; see SECURITY.md)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip --progress-spinner off
 
 clean:
 	rm -rf $(VENV) example build *.egg-info
