@@ -40,6 +40,7 @@ def parse_duration(text: str) -> float:
     ConfigError
         for anything else, and for none above zero.
     """
+    text = text.strip()
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     number, factor = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
     try:

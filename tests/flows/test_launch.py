@@ -78,3 +78,14 @@ def test_an_error_of_the_only_dataset_is_raised_as_it_is(tmp_path: Path) -> None
     entry: Any = SimpleNamespace(name="toy", load=load)
     with pytest.raises(DataError, match=r"^no image.fits$"):
         launch.load_all([tmp_path / "a"], entry, Store(tmp_path / "store"), SimpleNamespace(say=lambda text: None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("15m", 900.0), (" 1.5h ", 5400.0), ("0.1s", 0.1)])
+def test_durations(text: str, seconds: float) -> None:
+    assert launch.parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5m", "soon", "1d", "nan", "inf", "5 m m"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--time-limit is .*above 0 of seconds"):
+        launch.parse_duration(text)
