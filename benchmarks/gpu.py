@@ -3,6 +3,7 @@
     JAX_PLATFORMS=cpu  python -m benchmarks.gpu measure cpu.npz
     JAX_PLATFORMS=cuda XLA_PYTHON_CLIENT_PREALLOCATE=false python -m benchmarks.gpu measure gpu.npz
     python -m benchmarks.gpu compare cpu.npz gpu.npz          prints, and keeps gpu.json
+    python -m benchmarks.gpu memory                           the memory alone; prints
 
 Both files are made on one machine. A simulated lens (101 x 101 pixels), its power law with the shape of the light held, and 2,000 points
 scattered about the truth as a posterior is. "ms" are milliseconds on the wall of one point in a batch, compilation left out.
@@ -23,8 +24,9 @@ import numpy as np
 from fitcore import Nautilus, Normal, Samples, TruncatedNormal, fit
 from fitcore.analysis import latent
 from fitcore.analysis.analysis import Analysis
+from fitcore.errors import FitcoreError
 from fitcore.evaluation import BatchedLikelihood
-from fitcore.memory import memory_use
+from fitcore.memory import _limit, memory_use
 from fitcore.model import Model
 from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.mass import PowerLaw
@@ -84,6 +86,32 @@ def peak() -> int | None:
     return statistics.get("peak_bytes_in_use")
 
 
+def tell(what: str) -> None:
+    """What is done now, on standard error."""
+    print(f"{time.process_time():8.1f} s  {what}", file=sys.stderr, flush=True)
+
+
+def memory_facts(analysis: LensAnalysis, model: Model, u: np.ndarray) -> dict[str, Any]:
+    """What the compiler tells of the memory, what was in use at most, and whether the largest batch that fits does, and one half as large
+    again does not."""
+    tell("memory")
+    value, gradient = memory_use(analysis, model, 16)
+    assert value is not None
+    facts: dict[str, Any] = {"report": analysis.print_vram_use(model, 16), "peak before, bytes": peak()}
+    facts |= {"told, bytes a point": value.per_point, "told with gradient, bytes a point": None if gradient is None else gradient.per_point}
+    largest = value.largest_batch(_limit(jax.devices()[0])[0] or 0.0)
+    facts["largest batch told"] = largest
+    for n in (largest, largest // 2, largest + largest // 2):  # the largest first: what ran before leaves the memory in pieces
+        tell(f"a batch of {n}")
+        likelihood = BatchedLikelihood(analysis, model, n_batch=n)
+        try:
+            values = likelihood(np.resize(u, (n, u.shape[1])))
+            facts[f"batch of {n}"] = f"runs, told {value.of(n):.3g} bytes, peak {peak():.3g} bytes, {int(np.isfinite(values).sum())} finite"
+        except FitcoreError as error:
+            facts[f"batch of {n}"] = f"told {value.of(n):.3g} bytes: {type(error).__name__}: {str(error)[:200]}"
+    return facts
+
+
 def measure(path: Path) -> None:
     """Everything on the platform that JAX has, into one file."""
     analysis, model, points = lens_problem()
@@ -102,6 +130,7 @@ def measure(path: Path) -> None:
         analysis.batching = batching
         running = analysis.modify_before_fit(None, model)
         for batch in (100, 1000):
+            tell(f"latents of {batch}")
             found = latent.compute_latents(running, samples, model, batch)
             assert found is not None
             arrays[f"latents {batch}"] = found.parameters
@@ -110,20 +139,15 @@ def measure(path: Path) -> None:
             )
         u = np.asarray(model.inverse_transform(points))
         n = 200 if on_cpu else N_POINTS
-        for batch in (32,) if on_cpu else (32, 200, 1000):
+        for batch in (32,) if on_cpu else (32, 200):
             likelihood = BatchedLikelihood(running, model, n_batch=batch, n_threads=8 if on_cpu else 1)
-            facts[f"likelihood, batch {batch}, ms"] = milliseconds(lambda call=likelihood, k=n: call(u[:k]), n)
+            tell(f"likelihood of {batch}")
+            facts[f"likelihood, batch {batch}, ms"] = milliseconds(lambda call=likelihood, few=u[:n]: call(few), n)
             arrays[f"likelihood {batch}"] = likelihood(u[:n])
             likelihood.close()
         if not on_cpu:
-            facts["peak before, bytes"] = peak()
-            value, gradient = memory_use(running, model, 200)
-            facts["told for 4000, bytes"] = None if value is None else value.of(4000)
-            facts["told gradient for 200, bytes"] = None if gradient is None else gradient.of(200)
-            likelihood = BatchedLikelihood(running, model, n_batch=4000)
-            likelihood(np.concatenate([u, u]))
-            facts["peak with a batch of 4000, bytes"] = peak()
-            facts["report"] = analysis.print_vram_use(model, 200)
+            facts |= memory_facts(running, model, u)
+    tell("search")
     blob = Model({f"x{i}": Normal(0.0, 1.0) for i in range(15)})
     start = time.perf_counter()
     result = fit(blob, Blob(use_jax=True), Nautilus(n_eff=1000), seed=3, progress=False)
@@ -144,9 +168,11 @@ def compare(first: Path, second: Path) -> None:
         scale = np.maximum(np.nanstd(a, axis=0), 1e-300)
         table[f"latents, batch {batch}: largest relative difference"] = float(np.nanmax(np.abs(a - b) / np.maximum(np.abs(a), 1e-6)))
         table[f"latents, batch {batch}: largest difference over the spread"] = float(np.nanmax(np.abs(a - b) / scale))
-    table["latents of two batch sizes, accelerator: largest difference"] = float(np.nanmax(np.abs(two["latents 100"] - two["latents 1000"])))
+    table["latents of two batch sizes, accelerator: largest difference"] = float(
+        np.nanmax(np.abs(two["latents 100"] - two["latents 1000"]))
+    )
     a = one["likelihood 32"]
-    for batch in (32, 200, 1000):
+    for batch in (32, 200):
         table[f"log-likelihood, batch {batch}: largest difference"] = float(np.abs(a - two[f"likelihood {batch}"][: len(a)]).max())
     print(json.dumps(table, indent=1))
     TARGET.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
@@ -158,5 +184,13 @@ if __name__ == "__main__":
             measure(Path(path))
         case ["compare", first, second]:
             compare(Path(first), Path(second))
+        case ["memory"]:
+            analysis, model, points = lens_problem()
+            analysis.batching = "vmap"
+            print(
+                json.dumps(
+                    memory_facts(analysis.modify_before_fit(None, model), model, np.asarray(model.inverse_transform(points))), indent=1
+                )
+            )
         case _:
             sys.exit(__doc__)

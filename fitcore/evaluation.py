@@ -88,7 +88,7 @@ class BatchedLikelihood:
 
         def call(thetas: Array) -> Array:
             try:
-                return function(thetas, self._arrays)
+                return np.asarray(function(thetas, self._arrays))  # here, for a device reports what failed when it is asked
             except FitcoreError:
                 raise
             except Exception as error:
@@ -132,9 +132,9 @@ class BatchedLikelihood:
             return self._function(thetas)
         padded = np.concatenate([thetas, np.repeat(thetas[:1], self.n_batch - n, axis=0)]) if n < self.n_batch else thetas
         if self._pool is None:
-            values = np.asarray(self._function(padded))
+            values = self._function(padded)
         else:
-            parts = self._pool.map(lambda part: np.asarray(self._function(part)), np.split(padded, self.n_threads))
+            parts = self._pool.map(self._function, np.split(padded, self.n_threads))
             values = np.concatenate(list(parts))
         if values.dtype != np.float64:
             raise _single_precision(f"log_likelihood_function of {type(self.analysis).__name__} returned", values.dtype)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 del _backend
 
 MIB = 2**20
+USABLE = 0.9
+"""Of a device's free memory: a batch needs one piece of it, and XLA plans for less than all (a batch of 100 % does not fit an H100)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,8 @@ def memory_report(analysis: Analysis, model: Model, batch_size: int) -> str:
 def _limit(device: Any) -> tuple[float | None, str]:
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
-        return float(statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)), "the device's memory that is not in use"
+        free = statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+        return USABLE * free, f"{USABLE:.0%} of the device's memory that is not in use"
     if device.platform != "cpu":
         return None, ""
     return available_memory(), "the memory of this machine that is available to the process, for lack of a device with its own"
