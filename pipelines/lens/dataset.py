@@ -24,6 +24,8 @@ Mask = NDArray[np.bool_]
 
 ABSURD_NOISE_RATIO = 1e4
 """A pixel whose noise is this many times the ordinary is masked: surveys mark bad pixels by 1e8 or 1e16."""
+LARGEST = 1e100
+"""Of a pixel's value, and of one over its noise: their squares are summed."""
 ORDINARY_NOISE_QUANTILE = 0.01
 """Of the noise in the used pixels. Low, because most of a wide frame may be masked by its noise."""
 
@@ -191,6 +193,8 @@ def _check_values(name: str, data: Array, noise: Array, mask: Mask) -> None:
     for label, bad, allowed in (
         ("image", mask & ~np.isfinite(data), "finite"),
         ("noise map", mask & ~((noise > 0) & np.isfinite(noise)), "positive and finite"),
+        ("image", mask & (np.abs(data) > LARGEST), f"within {LARGEST:g}"),
+        ("noise map", mask & ((noise < 1 / LARGEST) | (noise > LARGEST)), f"between {1 / LARGEST:g} and {LARGEST:g}"),
     ):
         if bad.any():
             row, column = np.argwhere(bad)[0]
@@ -202,9 +206,9 @@ def _check_values(name: str, data: Array, noise: Array, mask: Mask) -> None:
 
 
 def _psf_sum(name: str, psf: Array) -> float:
-    bad = int((~np.isfinite(psf)).sum())
-    total = float(psf.sum())
-    if bad or not total > 0:
+    bad = int((~(np.abs(psf) <= LARGEST)).sum())
+    total = 0.0 if bad else float(psf.sum())
+    if bad or not total >= 1 / LARGEST:
         seen = f"{bad} pixels that are not finite" if bad else f"the sum {total!r}"
         raise DataError(
             f"{name}: the PSF has {seen}; every pixel must be finite and the sum positive. Take another PSF; it is normalized here."

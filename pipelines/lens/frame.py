@@ -73,10 +73,17 @@ class Frame:
         Raises
         ------
         DataError
-            when no used pixel lies within the mask.
+            when no used pixel lies within the mask, or the window is too large.
         """
         scale, half = imaging.pixel_scale, max(imaging.psf.shape) // 2
-        size = next(n for n in _SMOOTH if n >= 2 * (int(np.ceil(mask_radius / scale)) + half) + 1)
+        least = 2.0 * (np.ceil(mask_radius / scale) + half) + 1.0
+        if not least <= _SMOOTH[-1]:
+            raise DataError(
+                f"{imaging.name}: a mask radius of {mask_radius} arcsec is {mask_radius / scale:.6g} pixels of {scale} arcsec; with the PSF "
+                f"the window has {least:.6g} pixels on a side, and {_SMOOTH[-1]} are allowed. Lower mask_radius in info.yaml, or correct "
+                "pixel_scale."
+            )
+        size = next(n for n in _SMOOTH if n >= least)
         n_y, n_x = imaging.shape
         column = round((center[0] - origin[0]) / scale + 0.5 * (n_x - 1))
         row = round((center[1] - origin[1]) / scale + 0.5 * (n_y - 1))

@@ -33,6 +33,14 @@ MOST_INFO_BYTES = 100_000
 MOST_PIXELS = 4096**2
 MOST_TRUTH_BYTES = 100_000
 MOST_REASONS = 5
+INT_TAG, FLOAT_TAG, MERGE_TAG = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge"))
+PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?|[+-]?\.(inf|nan)", re.IGNORECASE)
+# Of a header only what can say where the sky is: what else is in it makes astropy work for hours, or its library write beyond its memory.
+WCS_KEYS = re.compile(
+    r"WCSAXES|NAXIS[1-9]?|(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[1-9]|(CD|PC)([1-9]_[1-9]|00[1-9]00[1-9])|PV[1-9]_[1-3]?[0-9]"
+    r"|RADESYS|RADECSYS|EQUINOX|LONPOLE|LATPOLE"
+)
+MOST_AXES = 9
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -61,7 +69,7 @@ class Info(BaseModel):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that refuses aliases and duplicate keys."""
+    """Safe loader that refuses aliases, merges, duplicate keys, and numbers that YAML reads otherwise than people: 010 is 8, 1:30 is 90."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -71,10 +79,23 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key, _ in node.value:
+            if key.tag == MERGE_TAG:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: merges (<<) are not allowed; write the keys out")
             if key.value in seen:
                 raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} is there twice; keep one")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def plain_number(self, node: Any) -> int | float:
+        """A number in the usual digits."""
+        text = self.construct_scalar(node)
+        if not PLAIN_NUMBER.fullmatch(text):
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {reprlib.repr(text)} must be a plain decimal number, such as 0.05")
+        return int(text) if node.tag == INT_TAG else self.construct_yaml_float(node)
+
+
+for _tag in (INT_TAG, FLOAT_TAG):
+    _StrictLoader.add_constructor(_tag, _StrictLoader.plain_number)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -242,7 +263,7 @@ def wcs_facts(header: fits.Header) -> dict[str, float]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
-            wcs = WCS(header).celestial
+            wcs = WCS(_sky_cards(header)).celestial
             if not wcs.has_celestial:
                 return {}
             scales = proj_plane_pixel_scales(wcs) * 3600.0
@@ -255,6 +276,17 @@ def wcs_facts(header: fits.Header) -> dict[str, float]:
         "pixel_scale": float(np.round(np.mean(scales), 9)),
         "position_angle_of_y": float(np.degrees(np.arctan2(matrix[0, 1], matrix[1, 1]))),
     }
+
+
+def _sky_cards(header: fits.Header) -> fits.Header:
+    """The cards of a header that say where the sky is, each once, without the distortions, which a mean pixel scale does not need."""
+    found = fits.Header()
+    for card in header.cards:
+        if WCS_KEYS.fullmatch(card.keyword) and card.keyword not in found:
+            found[card.keyword] = str(card.value).removesuffix("-SIP") if card.keyword.startswith("CTYPE") else card.value
+    if not all(0 <= int(found.get(key, 0)) <= MOST_AXES for key in ("WCSAXES", "NAXIS")):
+        raise ValueError("more axes than an image has")
+    return found
 
 
 def read_fits(files: Mapping[str, Path], extensions: Mapping[str, str | int], facts: Mapping[str, Any]) -> dict[str, Any]:

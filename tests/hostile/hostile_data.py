@@ -148,15 +148,66 @@ def _zip() -> bytes:
     return path.read_bytes()
 
 
-def _tiles() -> bytes:
-    """A compressed image whose tiles are said to be far larger than itself."""
+def _tiles(method: str = "RICE_1", **changes: int) -> bytes:
+    """A compressed image, with some of what its header says of it changed."""
     path = Path(os.environ["CANARY"]).with_name("tiles.fits")
-    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.arange(168, dtype=np.int32).reshape(SHAPE))]).writeto(path)
+    packed = fits.CompImageHDU(np.arange(168, dtype=np.int32).reshape(SHAPE), compression_type=method)
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
     data = path.read_bytes()
-    for key in ("ZTILE1", "ZTILE2"):
+    for key, value in changes.items():
         place = data.index(f"{key:8}=".encode())
-        data = data[:place] + f"{key:8}= {2**31 - 1:>20}".ljust(80).encode() + data[place + 80 :]
+        data = data[:place] + f"{key:8}= {value:>20}".ljust(80).encode() + data[place + 80 :]
     return data
+
+
+NAMED = "pixel_scale: 0.05\nextensions: {image: A, noise: B, psf: C}\n"
+LONG = 100 * 2**30
+ENDLESS = "a header has no END card"
+SKY = (
+    "CTYPE1  = 'RA---TAN-SIP'", "CTYPE2  = 'DEC--TAN-SIP'", "CRPIX1  = 7.0", "CRPIX2  = 6.0", "CRVAL1  = 150.0", "CRVAL2  = 2.0",
+    "CD1_1   = -1.4E-5", "CD2_2   = 1.4E-5",
+)  # fmt: skip
+
+
+def _searched(*pieces: bytes) -> Callable[[Path], None]:
+    """An image of 100 GB, most of it zeros, and an info file that asks for extensions by name, which are looked for to the end."""
+
+    def build(place: Path) -> None:
+        folder = _good(place)
+        (folder / "image.fits").write_bytes(b"".join(pieces))
+        os.truncate(folder / "image.fits", LONG)
+        (folder / "info.yaml").write_text(NAMED)
+
+    return build
+
+
+def _groups() -> bytes:
+    """Random groups, whose size is counted otherwise than an image's."""
+    return image(-32, (0, 3, 4), "GROUPS  =                    T", f"PCOUNT  = {6:>20}", f"GCOUNT  = {200:>20}") + bytes(2880 * 5)
+
+
+def _sky(*cards: str) -> bytes:
+    """An image without a scale in its info file whose header says where the sky is, and more."""
+    return image(8, (14, 12), *SKY, *cards) + bytes(2880)
+
+
+def _unscaled(data: Callable[[], bytes]) -> Callable[[Path], None]:
+    def build(place: Path) -> None:
+        folder = _good(place)
+        (folder / "image.fits").write_bytes(data())
+        fits.PrimaryHDU(np.ones((2, 2))).writeto(folder / "psf.fits", overwrite=True)
+
+    return build
+
+
+def _plane(name: str, plane: Any, says: str) -> Case:
+    def build(place: Path) -> None:
+        fits.PrimaryHDU(np.asarray(plane)).writeto(_good(place) / f"{name}.fits", overwrite=True)
+
+    return Case(build=build, attempt=_load, says=says)
+
+
+EVEN_PSF = "both sizes must be odd"  # what is said once the image's header has done no harm
 
 
 def _info(text: str | bytes, says: str, name: str = "info.yaml") -> Case:
@@ -184,6 +235,13 @@ DATA_CASES = {
     "YAML that makes objects": _info("name: !!python/object/new:os.system [touch x]\n", "could not determine a constructor"),
     "YAML that laughs": _info(BOMB, "aliases are not allowed"),
     "YAML that merges": _info("a: &a {band: x}\n<<: *a\n", "aliases are not allowed"),
+    "YAML that merges without alias": _info("<<: {pixel_scale: 5}\nband: x\n", "line 1: merges (<<) are not allowed"),
+    "YAML with an octal number": _info("band: x\npixel_scale: 010\n", "line 2: '010' must be a plain decimal number"),
+    "YAML with a number to the base 60": _info("pixel_scale: 0.05\nmask_radius: 1:30\n", "line 2: '1:30' must be a plain"),
+    "YAML with a fraction to the base 60": _info("pixel_scale: 0:05.5\n", "line 1: '0:05.5' must be a plain"),
+    "YAML with a hexadecimal number": _info("pixel_scale: 0x10\n", "line 1: '0x10' must be a plain"),
+    "YAML with a number in groups": _info("pixel_scale: 1_0\n", "line 1: '1_0' must be a plain"),
+    "YAML with a date": _info("pixel_scale: 2020-01-01\n", "pixel_scale (line 1) is datetime.date"),
     "YAML with a key twice": _info("pixel_scale: 0.05\npixel_scale: 5\n", "is there twice"),
     "YAML of 100 MB": Case(build=_sparse("info.yaml", b"name: x\n#", 100 * 10**6), attempt=_load, says="has at most"),
     "YAML of 100 GB": Case(build=_sparse("info.yaml", b"name: x\n#", 100 * 2**30), attempt=_load, says="has at most"),
@@ -228,7 +286,39 @@ DATA_CASES = {
     "bzip2 bomb": _fits(lambda: bz2.compress(bytes(10**6)), "packed by bzip2"),
     "xz bomb": _fits(lambda: lzma.compress(bytes(10**6)), "packed by xz"),
     "zip bomb": _fits(_zip, "packed by zip"),
-    "tiles larger than the image": _fits(_tiles, "image.fits"),
+    "tiles larger than the image": _fits(lambda: _tiles(ZTILE1=2**31 - 1, ZTILE2=2**31 - 1), "do not fit in it"),
+    "tiles of negative size": _fits(lambda: _tiles(ZTILE1=-1), "do not fit in it"),
+    "tiles of no size": _fits(lambda: _tiles(ZTILE1=0), "do not fit in it"),
+    "tiles whose decoder writes anywhere": _fits(lambda: _tiles("HCOMPRESS_1", ZTILE1=-1), "compressed by 'HCOMPRESS_1'"),
+    "tiles whose decoder reads anywhere": _fits(lambda: _tiles("PLIO_1"), "compressed by 'PLIO_1'"),
+    "tiles in a table of 2**31 rows": _fits(lambda: _tiles(NAXIS2=2**31 - 1), "its headers promise"),
+    "FITS of random groups before 100 GB": Case(build=_searched(_groups()), attempt=_load, says="random groups"),
+    "FITS with 100 GB behind it": Case(build=_searched(image(8, (14, 12)) + bytes(2880)), attempt=_load, says="has no extension 'A'"),
+    "FITS with a last header in small print": Case(
+        build=_searched(image(8, (14, 12)) + bytes(2880), b"Xtension= 'IMAGE   '"), attempt=_load, says="has no extension 'A'",
+    ),
+    "FITS with a size in floats": Case(
+        build=_searched(image(8, (10,), "PCOUNT  =               2.88E3") + bytes(2880), header(end=False)), attempt=_load,
+        says="must be a plain whole number",
+    ),
+    "FITS with a size under another name": Case(
+        build=_searched(image(8, (10,), "HIERARCH PCOUNT = 2880") + bytes(2880), header(end=False)), attempt=_load,
+        says="must be a plain whole number",
+    ),
+    "FITS without NAXIS2": _fits(header("BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 14") + bytes(2880), "and no NAXIS2"),
+    "FITS with 35,000 continued cards": _fits(image(8, (14, 12), "A       = 'x&'", *["CONTINUE  'x&'"] * 35_000), "more than 500 cards"),
+    "FITS with distortions of order 5,000": Case(
+        build=_unscaled(lambda: _sky("A_ORDER = 5000", "B_ORDER = 5000")), attempt=_load, says=EVEN_PSF,
+    ),
+    "FITS with 35,000 parameters of a projection": Case(
+        build=_unscaled(lambda: _sky(*(f"PV1_{i % 99:<4}= {i}.0" for i in range(35_000)))), attempt=_load, says=EVEN_PSF,
+    ),
+    "FITS with 900,000,000 axes of sky": Case(build=_unscaled(lambda: _sky("WCSAXES = 900000000")), attempt=_load, says=EVEN_PSF),
+    "PSF of huge numbers": _plane("psf", np.full((3, 3), 1e308), "9 pixels that are not finite"),
+    "PSF of tiny numbers": _plane("psf", np.full((3, 3), 5e-324), "the PSF has the sum"),
+    "noise too small to square": _plane("noise", np.full(SHAPE, 1e-200), "that are not between 1e-100"),
+    "noise too large to square": _plane("noise", np.full(SHAPE, 1e200), "that are not between 1e-100"),
+    "image too large to square": _plane("image", np.full(SHAPE, 1e200), "that are not within 1e+100"),
     "pipe as FITS": Case(build=_odd("image.fits", os.mkfifo), attempt=_load, says="not a plain file"),
     "pipe as info": Case(build=_odd("info.yaml", os.mkfifo), attempt=_load, says="not a plain file"),
     "socket as FITS": Case(build=_odd("psf.fits", _socket), attempt=_load, says="not a plain file"),

@@ -137,3 +137,9 @@ def test_no_pixel_within_the_mask_is_refused() -> None:
         DataError, match=r"made up: no used pixel lies within 0.5 arcsec of \(40.0, 0.0\). Check mask_radius and mask_centre"
     ):
         Frame.from_imaging(imaging(), mask_radius=0.5, center=(40.0, 0.0))
+
+
+@pytest.mark.parametrize("radius", [120.0, 1e300])
+def test_a_window_beyond_reason(radius: float) -> None:
+    with pytest.raises(DataError, match=r"on a side, and 2000 are allowed. Lower mask_radius in info.yaml, or correct pixel_scale"):
+        Frame.from_imaging(imaging(), mask_radius=radius)

@@ -340,3 +340,39 @@ def test_wcs_without_square_pixels_is_not_believed() -> None:
     header["CDELT1"] = header.get("CDELT1", 1.0) * 3.0
     assert loader.wcs_facts(header) == {}
     assert loader.wcs_facts(fits.Header()) == {}
+
+
+def test_distortions_and_other_cards_do_not_move_the_scale(folder: Path) -> None:
+    """Only the cards that say where the sky is are believed; those of a distortion would take astropy hours."""
+    header = sky(angle=25.0)
+    wanted = loader.wcs_facts(header)
+    assert wanted["position_angle_of_y"] == pytest.approx(25.0)
+    for axis, name in enumerate(("RA---TAN-SIP", "DEC--TAN-SIP"), 1):
+        header[f"CTYPE{axis}"] = name
+    header["A_ORDER"] = header["B_ORDER"] = 5000
+    header["CPDIS1"] = "LOOKUP"
+    assert loader.wcs_facts(header) == wanted
+    header["WCSAXES"] = 10
+    assert loader.wcs_facts(header) == {}
+
+
+@pytest.mark.parametrize("method", ["RICE_1", "GZIP_1", "GZIP_2"])
+def test_tiles_that_are_in_use_are_read(folder: Path, method: str) -> None:
+    wanted = np.arange(168, dtype=np.int32).reshape(SHAPE)
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(wanted, compression_type=method)]).writeto(folder / "image.fits", overwrite=True)
+    assert np.array_equal(Imaging.from_folder(folder).data, wanted)
+
+
+def test_what_follows_the_last_extension_is_not_looked_at(folder: Path) -> None:
+    path = folder / "image.fits"
+    path.write_bytes(path.read_bytes() + b"XTENSIOM= 'IMAGE   '" + bytes(10_000))
+    assert np.array_equal(Imaging.from_folder(folder).data, planes()["image"])
+
+
+@pytest.mark.parametrize("text", ["0.05", "+0.05", "5e-2", "5.0e-2", ".05", "5.0E-02"])
+def test_numbers_as_people_write_them(folder: Path, text: str) -> None:
+    (folder / "info.yaml").write_text(f"pixel_scale: {text}\n")
+    if "." not in text:  # YAML 1.1 takes it for a word
+        assert "pixel_scale (line 1) is '5e-2'" in refused(folder)
+    else:
+        assert Imaging.from_folder(folder).pixel_scale == 0.05
