@@ -209,7 +209,7 @@ def to_glee_power_law(mass: PowerLaw) -> dict[str, Any]:
 def from_bolton_sie(
     *, b_sie: float, q_sie: float, pa_sie: float, center: tuple[float, float] = (0.0, 0.0), position_angle_of_y: float = 0.0
 ) -> Isothermal:
-    """The isothermal ellipsoid of Bolton et al. 2008 (ApJ 682, 964), table 5: ``b_sie`` on the intermediate axis, ``pa_sie`` east of north.
+    """The isothermal ellipsoid of Bolton et al. 2008 (ApJ 682, 964): ``b_sie`` on the intermediate axis, ``pa_sie`` east of north.
 
     Parameters
     ----------

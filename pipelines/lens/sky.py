@@ -53,8 +53,8 @@ def critical_mass(redshift_lens: float, redshift_source: float) -> float:
             "beyond the lens. Mend redshift_lens and redshift_source in info.yaml, or leave them out."
         )
     cosmology = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=MATTER_DENSITY)
-    to_lens, to_source = cosmology.angular_diameter_distance([redshift_lens, redshift_source])
-    between = cosmology.angular_diameter_distance_z1z2(redshift_lens, redshift_source)
+    near, far = cosmology.comoving_distance([redshift_lens, redshift_source])
+    to_lens, to_source, between = near / (1.0 + redshift_lens), far / (1.0 + redshift_source), (far - near) / (1.0 + redshift_source)
     density = c**2 / (4.0 * np.pi * G) * to_source / (to_lens * between)
     arcsec = (to_lens * (1.0 * u.arcsec).to_value(u.rad)) ** 2  # type: ignore[attr-defined]
     return float((density * arcsec).to_value(u.M_sun))  # type: ignore[attr-defined]
