@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from fitcore import backend as _backend  # isort: skip
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.evaluation import compiled
 from fitcore.model import Model, Normal
-from pipelines.lens.caustics import effective_einstein_radius
+from fitcore.samples import Samples
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
-from pipelines.lens.linear import HeldLight, Pictures, held_light, log_likelihood, masses_of, pictures
+from pipelines.lens.latents import Facts, critical_mass_of, latent_keys, latents_of_instance, light_sums, mean_angles
+from pipelines.lens.linear import HeldLight, Pictures, held_light, log_likelihood, pictures
 from pipelines.lens.prepare import Preparation, full_frame, prepare
 
 del _backend
@@ -33,16 +34,16 @@ class LensAnalysis(Analysis):
     ----------
     dataset : the image.
     recenter : move the model's normal priors on centers to where the lens is; for a chain's first stage.
+
+    The latent variables are those of `latents.LATENTS` that the dataset can have: no mass without redshifts, no magnitudes without a zero point.
+
+    Raises
+    ------
+    DataError
+        for redshifts of which the source's is not the larger.
     """
 
-    LATENT_KEYS = (
-        "einstein_radius_effective",
-        "axis_ratio",
-        "position_angle",
-        "shear",
-        "shear_angle",
-        "source_offset",
-    )
+    version = 2
     batching = "map"
     n_batch = 32
 
@@ -52,6 +53,8 @@ class LensAnalysis(Analysis):
         self.preparation: Preparation = prepare(dataset)
         self.recenter = recenter
         self.held: HeldLight | None = None
+        self.LATENT_KEYS = latent_keys(dataset)  # type: ignore[misc]
+        critical_mass_of(dataset)  # redshifts that contradict each other are refused before any search
 
     def identity(self) -> dict[str, Any]:
         """The image by content, and what was decided about it."""
@@ -60,6 +63,9 @@ class LensAnalysis(Analysis):
             "center": self.preparation.center,
             "mask_radius": self.preparation.mask_radius,
             "recenter": self.recenter,
+            "redshifts": (self.dataset.redshift_lens, self.dataset.redshift_source),
+            "magnitude_zero_point": self.dataset.magnitude_zero_point,
+            "orientation": (self.dataset.position_angle_of_y, self.dataset.is_mirrored),
         }
 
     @cached_property
@@ -67,6 +73,12 @@ class LensAnalysis(Analysis):
         """The window that is compared with the model; its arrays are values even where it is first asked for inside a traced function."""
         with jax.ensure_compile_time_eval():
             return full_frame(self.dataset, self.preparation)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the latent variables need of the data; values, as those of `frame`. The lens's light is fitted for it, once."""
+        with jax.ensure_compile_time_eval():
+            return Facts.of(self.dataset, self.preparation, self.frame)
 
     def modify_model(self, model: Model) -> Model:
         """Normal priors on centers, moved by the lens's position, where ``recenter``."""
@@ -82,21 +94,23 @@ class LensAnalysis(Analysis):
 
     def modify_before_fit(self, paths: Any, model: Model) -> Analysis:
         """Where the model fixes the shape of the lens's light, its columns are computed once for the whole search."""
-        if any(path.startswith("lens_light") for path in model.paths):
+        light = _fixed_light(model)
+        if light is None:
             return self
-        light = model.instance_from_vector(np.asarray(model.prior_transform(np.full(model.n_dim, 0.5))))["lens_light"]
         other = copy.copy(self)
         other.held = compiled(held_light)(light, self.frame)
         return other
 
-    def traced_arrays(self) -> tuple[Frame, HeldLight | None]:
-        """Frame and held light: arguments of the compiled likelihood, so that one serves all lenses of a survey."""
-        return self.frame, self.held
+    def traced_arrays(self) -> tuple[Frame, HeldLight | None, Facts | None]:
+        """Frame, held light, and facts once they were asked for: arguments of what is compiled, so that it serves all lenses of a survey."""
+        return self.frame, self.held, self.__dict__.get("facts")
 
-    def with_traced_arrays(self, arrays: tuple[Frame, HeldLight | None]) -> Analysis:
+    def with_traced_arrays(self, arrays: tuple[Frame, HeldLight | None, Facts | None]) -> Analysis:
         """The analysis on another frame's arrays."""
         other = copy.copy(self)
-        other.__dict__["frame"], other.held = arrays
+        other.__dict__["frame"], other.held, facts = arrays
+        if facts is not None:
+            other.__dict__["facts"] = facts
         return other
 
     def log_likelihood_function(self, instance: Any) -> Any:
@@ -113,17 +127,25 @@ class LensAnalysis(Analysis):
         return True
 
     def compute_latent_variables(self, parameters: Any, model: Model) -> tuple[Any, ...]:
-        """Effective Einstein radius (arcsec), axis ratio and angles (degrees) of mass and shear, source offset (Einstein radii)."""
-        instance = model.instance_from_vector(parameters)
-        mass, shear, source = instance["mass"], instance["shear"], instance["source"]["main"]
-        radius = effective_einstein_radius(masses_of(instance), center=(mass.center_x, mass.center_y))
-        size = jnp.hypot(mass.ellipticity_1, mass.ellipticity_2)
-        offset = jnp.hypot(source.center_x - mass.center_x, source.center_y - mass.center_y)
-        return (
-            radius,
-            (1.0 - size) / (1.0 + size),
-            jnp.degrees(0.5 * jnp.arctan2(mass.ellipticity_2, mass.ellipticity_1)),
-            jnp.hypot(shear.gamma_1, shear.gamma_2),
-            jnp.degrees(0.5 * jnp.arctan2(shear.gamma_2, shear.gamma_1)),
-            offset / radius,
-        )
+        """The dataset's `LATENT_KEYS`; units and meanings are in `latents.LATENTS`."""
+        found = latents_of_instance(model.instance_from_vector(parameters), self.frame, self.held, self.facts)
+        return tuple(found[key] for key in self.LATENT_KEYS)
+
+    def compute_latent_samples(self, samples: Samples, batch_size: int | None = None) -> Samples | None:
+        """Latent variables of every sample. Position angles are within 90 degrees of their mean, and may so be below 0 or above 180."""
+        if samples.model is None:
+            return super().compute_latent_samples(samples, batch_size)  # refuses it
+        other = copy.copy(self)
+        facts, light = self.facts, _fixed_light(samples.model)
+        if light is not None:
+            other.held = compiled(held_light)(light, self.frame)
+            facts = replace(facts, light_sums=compiled(light_sums)(light, self.frame, facts.aperture))
+        other.__dict__["facts"] = mean_angles(facts, samples)
+        return Analysis.compute_latent_samples(other, samples, batch_size)
+
+
+def _fixed_light(model: Model) -> Any:
+    """The lens's light where the model fixes its shape; None where a parameter of it is free."""
+    if any(path.startswith("lens_light") for path in model.paths):
+        return None
+    return model.instance_from_vector(np.asarray(model.prior_transform(np.full(model.n_dim, 0.5))))["lens_light"]

@@ -1,97 +1,76 @@
-"""Critical curves and caustics, and the effective Einstein radius, by bisection along rays from the lens's center.
+"""The effective Einstein radius and the number of images, from the critical curves met along rays from the lens's center; traceable by JAX.
 
-The tangential eigenvalue 1 - kappa - gamma of the inverse magnification grows outward along every ray, so each ray has one crossing; the
-curve is then known to machine precision at any number of angles, and its area by the trapezoidal rule, which is spectrally accurate for a
-closed smooth curve. All of it is traceable by JAX, so the effective Einstein radius is a latent variable like any other.
+Along a ray both eigenvalues of the inverse magnification matrix, 1 - kappa -+ gamma, grow outward, so each has one zero, found by bisection.
+The tangential curve is then known to machine precision at any number of angles, and its area by the trapezoidal rule, which is spectrally
+accurate for a closed smooth curve. That suffices for one lens whose curve is seen whole from its center. `critical` finds the curves of any
+lens, `images` the images of any source; both are dearer and not traceable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fitcore import backend as _backend  # isort: skip
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from numpy.typing import NDArray
 
-from fitcore.evaluation import compiled
-from pipelines.lens.mass import Isothermal, PowerLaw
-from pipelines.lens.tracing import deflection, ray_trace
+from pipelines.lens.images import CENTRAL
+from pipelines.lens.magnification import derivatives
 
 del _backend
 
-Array = NDArray[np.float64]
 BISECTIONS = 40
 INNERMOST = 1e-3
-"""Radius in arcsec where a ray starts; a critical curve inside it counts as none."""
+"""Radius in arcsec where a ray starts; a tangential curve inside it counts as none. For the radial curve it is that of a central image."""
+SOFTENING_SQUARED = 1e-60
+N_ANGLES = 96
 
 
-def jacobian(masses: Sequence[Any], x: Any, y: Any) -> tuple[Any, Any, Any]:
-    """kappa, gamma_1, gamma_2 of the sum of the masses; shapes of ``x``."""
-    parts = [_power_law_jacobian(m, x, y) if isinstance(m, PowerLaw | Isothermal) else _differentiated(m, x, y) for m in masses]
-    return sum(p[0] for p in parts), sum(p[1] for p in parts), sum(p[2] for p in parts)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Rays:
+    """The tangential (first row) and the radial (second row) critical curve along rays from the center; shape (2, n).
+
+    Parameters
+    ----------
+    radius : from the center, arcsec; where its ray starts if the eigenvalue is positive all along.
+    exists : whether the eigenvalue changes sign on the ray.
+    beta_x, beta_y : the curve traced to the source plane, arcsec.
+    """
+
+    radius: Any
+    exists: Any
+    beta_x: Any
+    beta_y: Any
 
 
-def _power_law_jacobian(mass: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
-    """A power law's deflection is homogeneous of degree 3 - slope - 1, so by Euler z kappa + conj(z) gamma = (2 - slope) alpha."""
-    alpha_x, alpha_y = deflection(mass, x, y)
-    kappa = mass.convergence(x, y)
-    degree = 2.0 - (mass.slope if isinstance(mass, PowerLaw) else 2.0)
-    off_x, off_y = x - mass.center_x, y - mass.center_y
-    left_x, left_y = degree * alpha_x - kappa * off_x, degree * alpha_y - kappa * off_y
-    square = off_x**2 + off_y**2
-    return kappa, (left_x * off_x - left_y * off_y) / square, (left_x * off_y + left_y * off_x) / square
-
-
-def _differentiated(mass: Any, x: Any, y: Any) -> tuple[Any, Any, Any]:
-    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
-    _, (a_xx, a_yx) = jax.jvp(mass.deflection, (x, y), (one, zero))
-    _, (a_xy, a_yy) = jax.jvp(mass.deflection, (x, y), (zero, one))
-    return 0.5 * (a_xx + a_yy), 0.5 * (a_xx - a_yy), 0.5 * (a_xy + a_yx)
-
-
-def inverse_magnification(masses: Sequence[Any], x: Any, y: Any) -> Any:
-    """det A = (1 - kappa)^2 - gamma^2 at positions in arcsec."""
-    kappa, gamma_1, gamma_2 = jacobian(masses, jnp.asarray(x), jnp.asarray(y))
-    return (1.0 - kappa) ** 2 - gamma_1**2 - gamma_2**2
-
-
-def _tangential(kappa: Any, gamma: Any) -> Any:
-    return 1.0 - kappa - gamma
-
-
-def _radial(kappa: Any, gamma: Any) -> Any:
-    return 1.0 - kappa + gamma
-
-
-def _crossing(
-    masses: Sequence[Any], center: tuple[Any, Any], outermost: Any, n_angles: int, eigenvalue: Callable[[Any, Any], Any]
-) -> tuple[Any, Any, Any]:
-    """Angles, radii of the sign change of an eigenvalue along each ray, and whether there is one."""
+def along_rays(masses: Sequence[Any], *, center: tuple[Any, Any], outermost: Any = 10.0, n_angles: int = N_ANGLES) -> Rays:
+    """Both critical curves along ``n_angles`` rays that reach from ``center`` to ``outermost``; lengths in arcsec."""
     angle = jnp.arange(n_angles) * (2.0 * jnp.pi / n_angles)
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    sign = jnp.asarray([[1.0], [-1.0]])
 
-    def value(radius: Any) -> Any:
-        kappa, gamma_1, gamma_2 = jacobian(masses, center[0] + radius * cosine, center[1] + radius * sine)
-        return eigenvalue(kappa, jnp.sqrt(gamma_1**2 + gamma_2**2 + 1e-60))
-
-    def step(_: int, bracket: tuple[Any, Any]) -> tuple[Any, Any]:
-        inner, outer = bracket
+    def step(_: int, state: tuple[Any, ...]) -> tuple[Any, ...]:
+        inner, outer, _, _ = state
         middle = 0.5 * (inner + outer)
-        inside = value(middle) < 0.0
-        return jnp.where(inside, middle, inner), jnp.where(inside, outer, middle)
+        x, y = center[0] + middle * cosine, center[1] + middle * sine
+        alpha_x, alpha_y, psi_xx, psi_xy, psi_yy = derivatives(masses, x, y)
+        gamma = jnp.sqrt(0.25 * (psi_xx - psi_yy) ** 2 + psi_xy**2 + SOFTENING_SQUARED)
+        inside = 1.0 - 0.5 * (psi_xx + psi_yy) - sign * gamma < 0.0
+        return jnp.where(inside, middle, inner), jnp.where(inside, outer, middle), x - alpha_x, y - alpha_y
 
-    inner = jnp.full(n_angles, INNERMOST)
-    outer = inner + outermost
-    exists = (value(inner) < 0.0) & (value(outer) > 0.0)
-    inner, outer = jax.lax.fori_loop(0, BISECTIONS, step, (inner, outer))
-    return angle, 0.5 * (inner + outer), exists
+    first = jnp.tile(jnp.asarray([[INNERMOST], [CENTRAL]]), (1, n_angles))
+    last = first + outermost
+    inner, outer, beta_x, beta_y = jax.lax.fori_loop(0, BISECTIONS, step, (first, last, first, first))
+    return Rays(radius=0.5 * (inner + outer), exists=(inner > first) & (outer < last), beta_x=beta_x, beta_y=beta_y)
 
 
-_compiled_crossing = compiled(_crossing, static_argnames=("n_angles", "eigenvalue"))
+def effective_radius_of(rays: Rays) -> Any:
+    """sqrt(area of the tangential critical curve / pi) in arcsec, one number; NaN where a ray does not cross the curve."""
+    return jnp.where(jnp.all(rays.exists[0]), jnp.sqrt(jnp.mean(rays.radius[0] ** 2)), jnp.nan)
 
 
 def effective_einstein_radius(masses: Sequence[Any], *, center: tuple[Any, Any], outermost: Any = 10.0, n_angles: int = 64) -> Any:
@@ -104,34 +83,19 @@ def effective_einstein_radius(masses: Sequence[Any], *, center: tuple[Any, Any],
     outermost : the curve lies within this radius of the center, arcsec.
     n_angles : rays; 64 give 1e-8 for ellipses and shears of real lenses.
     """
-    _, radius, exists = _crossing(masses, center, outermost, n_angles, _tangential)
-    return jnp.where(jnp.all(exists), jnp.sqrt(jnp.mean(radius**2)), jnp.nan)
+    return effective_radius_of(along_rays(masses, center=center, outermost=outermost, n_angles=n_angles))
 
 
-def critical_curves(
-    masses: Sequence[Any], *, center: tuple[float, float], outermost: float = 10.0, n_angles: int = 360
-) -> dict[str, tuple[Array, Array]]:
-    """Critical curves and their caustics: name -> (curve, caustic), each of shape (n_angles + 1, 2) and closed; arcsec.
+def n_images_of(rays: Rays, source: tuple[Any, Any]) -> Any:
+    """Number of images of a point at ``source``, arcsec, without central ones, as `images` tells them apart; NaN without a curve.
 
-    ``"tangential"`` and, where the mass profile has one, ``"radial"``. A singular isothermal center has no radial critical curve; its
-    ``"cut"`` is the image of a small circle around the center, inside which a source has an image more.
+    No image is looked for. det A keeps its sign between the critical curves, so the images there are as many as the winding number of the
+    traced boundary around the source: 1 - w outside the tangential curve, whose caustic winds w times (the far field winds once), and v - w
+    between it and the radial curve, whose caustic winds v times; or a circle around the center, where that is the larger.
     """
-    curves: dict[str, tuple[Array, Array]] = {}
-    for name, eigenvalue in (("tangential", _tangential), ("radial", _radial)):
-        angle, radius, exists = _compiled_crossing(masses, center, outermost, n_angles, eigenvalue)
-        if bool(jnp.all(exists)) and float(jnp.min(radius)) > 2.0 * INNERMOST:
-            curves[name] = _mapped(masses, center, angle, radius)
-    if "radial" not in curves:
-        angle = jnp.arange(n_angles) * (2.0 * jnp.pi / n_angles)
-        curves["cut"] = _mapped(masses, center, angle, jnp.full(n_angles, INNERMOST))
-    return curves
-
-
-_compiled_trace = compiled(ray_trace)
-
-
-def _mapped(masses: Sequence[Any], center: tuple[float, float], angle: Any, radius: Any) -> tuple[Array, Array]:
-    x, y = center[0] + radius * jnp.cos(angle), center[1] + radius * jnp.sin(angle)
-    curve = np.stack([np.asarray(x), np.asarray(y)], axis=1)
-    caustic = np.stack([np.asarray(part) for part in _compiled_trace(masses, x, y)], axis=1)
-    return np.concatenate([curve, curve[:1]]), np.concatenate([caustic, caustic[:1]])
+    away_x, away_y = rays.beta_x - source[0], rays.beta_y - source[1]
+    next_x, next_y = jnp.roll(away_x, -1, axis=-1), jnp.roll(away_y, -1, axis=-1)
+    turns = jnp.arctan2(away_x * next_y - away_y * next_x, away_x * next_x + away_y * next_y).sum(axis=-1) / (2.0 * jnp.pi)
+    w, v = jnp.round(turns)
+    is_nested = jnp.all(rays.exists[0] & (rays.radius[0] > rays.radius[1]))
+    return jnp.where(is_nested, 1.0 + v - 2.0 * w, jnp.nan)

@@ -91,11 +91,24 @@ def held_light(part: Any, frame: Frame) -> HeldLight:
     return HeldLight(rows=rows, gram=rows @ rows.T, projection=rows @ (frame.target - fixed), fixed=fixed)
 
 
-def log_likelihood(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None = None) -> Any:
-    """Natural logarithm of the likelihood of an instance, one number; traceable, and differentiable in reverse mode.
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """The best amplitudes of an instance.
 
-    With ``held`` the instance's lens light is not looked at; the result is the same where it is the light that was held.
+    Parameters
+    ----------
+    amplitudes : of the Gaussians, lens light first.
+    source : columns of the lensed source before the PSF.
+    residual : whitened, without its sky component, shape (pixels,).
     """
+
+    amplitudes: Any
+    source: Light
+    residual: Any
+
+
+def solution(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None = None) -> Solution:
+    """The non-negative amplitudes that fit best; traceable. With ``held`` the instance's lens light is not looked at."""
     held = held_light(instance[LENS_LIGHT], frame) if held is None else held
     source = light_of(instance[SOURCE], *traced(instance, frame.x, frame.y))
     rows = frame.whitened(frame.convolved(source.columns))
@@ -109,6 +122,15 @@ def log_likelihood(instance: Mapping[str, Any], frame: Frame, held: HeldLight | 
     amplitudes, _ = nnls(*jax.lax.stop_gradient((gram, jnp.concatenate([projection_held, rows @ target]))))
     n = held.rows.shape[0]
     residual = target - amplitudes[:n] @ held.rows - amplitudes[n:] @ rows
+    return Solution(amplitudes=amplitudes, source=source, residual=residual)
+
+
+def log_likelihood(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None = None) -> Any:
+    """Natural logarithm of the likelihood of an instance, one number; traceable, and differentiable in reverse mode.
+
+    With ``held`` the instance's lens light is not looked at; the result is the same where it is the light that was held.
+    """
+    residual = solution(instance, frame, held).residual
     return -0.5 * (residual @ residual + frame.log_normalization)
 
 

@@ -258,8 +258,8 @@ def _check_size(header: Any, path: Path, extension: str | int, role: str) -> Non
         )
 
 
-def wcs_facts(header: fits.Header) -> dict[str, float]:
-    """Pixel scale in arcsec and the position angle of +y (degrees east of north) from a celestial WCS; empty without one."""
+def wcs_facts(header: fits.Header) -> dict[str, Any]:
+    """Pixel scale in arcsec, position angle of +y (degrees east of north) and handedness from a celestial WCS; empty without one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
@@ -275,6 +275,7 @@ def wcs_facts(header: fits.Header) -> dict[str, float]:
     return {
         "pixel_scale": float(np.round(np.mean(scales), 9)),
         "position_angle_of_y": float(np.degrees(np.arctan2(matrix[0, 1], matrix[1, 1]))),
+        "is_mirrored": bool(np.linalg.det(matrix) > 0.0),
     }
 
 
@@ -289,10 +290,17 @@ def _sky_cards(header: fits.Header) -> fits.Header:
     return found
 
 
+def zero_point(header: fits.Header) -> dict[str, float]:
+    """The magnitude of one unit of flux, where the header has MAGZERO; empty without."""
+    value = header.get("MAGZERO")
+    return {"magnitude_zero_point": float(value)} if isinstance(value, int | float) and math.isfinite(value) else {}
+
+
 def read_fits(files: Mapping[str, Path], extensions: Mapping[str, str | int], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of an Imaging from the files of its three planes."""
     planes = {role: read_plane(path, extensions.get(role), role) for role, path in files.items()}
-    found = {**wcs_facts(planes["image"][1]), **{key: value for key, value in facts.items() if value is not None}}
+    header = planes["image"][1]
+    found = {**wcs_facts(header), **zero_point(header), **{key: value for key, value in facts.items() if value is not None}}
     if "pixel_scale" not in found:
         raise DataError(
             f"No pixel scale for {files['image']}: its header has no celestial WCS. Add 'pixel_scale: 0.05' (arcsec a pixel) to info.yaml."
@@ -315,6 +323,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
         "redshift_lens": info.redshift_lens,
         "redshift_source": info.redshift_source,
         "band": info.band,
+        "magnitude_zero_point": info.magnitude_zero_point,
         "mask_radius": info.mask_radius,
         "center": None if info.mask_centre is None else (info.mask_centre[1], info.mask_centre[0]),
     }

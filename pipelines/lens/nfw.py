@@ -56,6 +56,21 @@ def _sloped(square: Any) -> Any:
     return xp.where(s > NEAR_ONE, inside, xp.where(s < -NEAR_ONE, outside, series))
 
 
+def _steepness(square: Any) -> Any:
+    """Derivative of `_sloped` with respect to X^2: by its series around X = 1."""
+    xp = array_module(square)
+    s = 1.0 - square
+    series = xp.zeros_like(s) + SERIES_TERMS / (2 * SERIES_TERMS + 3)
+    for n in range(SERIES_TERMS - 1, 0, -1):
+        series = series * s + n / (2 * n + 3)
+    away = xp.where(xp.abs(s) > NEAR_ONE, square, 0.5)
+    rest = 1.0 - away
+    # F' = (1 - X^2 F) / (2 X^2 (X^2 - 1)) in X^2, and F - 1 = (1 - X^2) `_sloped`
+    sloped = _sloped(away)
+    quotient = (sloped - (1.0 - away * (1.0 + rest * sloped)) / (2.0 * away * rest)) / rest
+    return xp.where(xp.abs(s) > NEAR_ONE, quotient, -series)
+
+
 def _enclosed(square: Any) -> Any:
     """ln(X / 2) + F of X^2: the mass inside X over 4 pi kappa_s scale_radius^2. Inside X = 1 in a form without cancellation."""
     xp = array_module(square)
@@ -128,6 +143,35 @@ def nfw_deflection(x: Any, y: Any, *, ellipticity_1: Any, ellipticity_2: Any, ka
     return (
         scale * (mean * x + difference * (ellipticity_1 * x + ellipticity_2 * y)),
         scale * (mean * y + difference * (ellipticity_2 * x - ellipticity_1 * y)),
+    )
+
+
+def nfw_hessian(x: Any, y: Any, *, ellipticity_1: Any, ellipticity_2: Any, kappa_s: Any, scale_radius: Any) -> tuple[Any, Any, Any]:
+    """psi_xx, psi_xy, psi_yy at offsets ``x``, ``y`` from the center, arcsec, any one shape: the integrals of the deflection, differentiated."""
+    xp = array_module(x, y, ellipticity_1, ellipticity_2, kappa_s, scale_radius)
+    x, y = xp.asarray(x, dtype=xp.float64), xp.asarray(y, dtype=xp.float64)
+    size = _size(ellipticity_1, ellipticity_2)
+    at = _homoeoids(x, y, ellipticity_1, ellipticity_2, scale_radius)
+    turned_x, turned_y = ellipticity_1 * x + ellipticity_2 * y, ellipticity_2 * x - ellipticity_1 * y
+    # half the gradient of (1 - q^2) x'^2
+    along_x, along_y = (2.0 / (1.0 + size) ** 2 * (size * part + turned) for part, turned in ((x, turned_x), (y, turned_y)))
+
+    def integrand(u: Any) -> tuple[Any, ...]:
+        f, square = at(u)
+        root = f * xp.sqrt(f)
+        common, steep = _sloped(square) / root, _steepness(square) * 2.0 * u / (f * scale_radius**2 * root)
+        by_x, by_y = steep * (x - along_x * u), steep * (y - along_y * u)
+        half = 0.5 * (1.0 + f)
+        return common * half, common * u, by_x * half, by_y * half, by_x * u, by_y * u
+
+    zero = _zero(xp, x, y, ellipticity_1, ellipticity_2, kappa_s, scale_radius)
+    mean, difference, mean_x, mean_y, difference_x, difference_y = _summed(integrand, (zero,) * 6, xp)
+    factor = -2.0 / (1.0 + size) ** 2
+    scale = 2.0 * kappa_s * (1.0 - size) / (1.0 + size)
+    return (
+        scale * (mean + mean_x * x + factor * (difference * ellipticity_1 + difference_x * turned_x)),
+        scale * (mean_y * x + factor * (difference * ellipticity_2 + difference_y * turned_x)),
+        scale * (mean + mean_y * y + factor * (-difference * ellipticity_1 + difference_y * turned_y)),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fitcore import Result, StageOutcome, __version__
 from pipelines.lens.assess import Assessment, assess, at_bound
-from pipelines.lens.caustics import critical_curves
+from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.linear import masses_of, source_plane
 from pipelines.lens.loader import read_truth
@@ -70,7 +70,7 @@ class LensPage:
         write_report(content, target)
 
 
-Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
+Curves = Sequence[CriticalCurve]
 
 
 def _planes(dataset: Imaging, found: Assessment, curves: Curves) -> ImagePlanes:
@@ -89,7 +89,7 @@ def _planes(dataset: Imaging, found: Assessment, curves: Curves) -> ImagePlanes:
         extent=(float(x.min() - half), float(x.max() + half), float(y.min() - half), float(y.max() + half)),
         pixel_scale=dataset.pixel_scale,
         position_angle_of_y=dataset.position_angle_of_y,
-        critical_curves=[curve for name, (curve, _) in curves.items() if name != "cut"],
+        critical_curves=[curve.curve for curve in curves if curve.kind != "cut"],
     )
 
 
@@ -100,7 +100,7 @@ def _source(found: Assessment, curves: Curves) -> SourcePlane:
     x, y = np.meshgrid(axis + c_x, axis + c_y)
     image = np.asarray(source_plane(found.instance, found.pictures.amplitudes, x, y))
     extent = (c_x - SOURCE_HALF_WIDTH, c_x + SOURCE_HALF_WIDTH, c_y - SOURCE_HALF_WIDTH, c_y + SOURCE_HALF_WIDTH)
-    return SourcePlane(image=image, extent=extent, caustics=[caustic for _, caustic in curves.values()])
+    return SourcePlane(image=image, extent=extent, caustics=[curve.caustic for curve in curves])
 
 
 def _parameters(last: Result) -> list[Quantity]:
