@@ -11,6 +11,7 @@ import enum
 import hashlib
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -23,6 +24,8 @@ FORM_VERSION = 1
 """Raised when the canonical form of any value changes: every digest changes with it."""
 
 LINKED_DIGITS = 12
+DEEPEST = 200
+SIMPLE = {"none": 0, "bool": 1, "int": 1, "float": 1, "str": 1, "bytes": 1, "enum": 2, "complex": 2}
 
 Form = list[Any]
 
@@ -79,10 +82,38 @@ def differences(a: Any, b: Any) -> list[str]:
 
 
 def form_differences(a: Form, b: Form) -> list[str]:
-    """`differences` of two stored canonical forms."""
+    """`differences` of two stored canonical forms.
+
+    Raises
+    ------
+    CanonicalFormError : one is no canonical form.
+    """
+    for which, form in (("first", a), ("second", b)):
+        if not is_form(form):
+            raise CanonicalFormError(
+                f"what was asked, as the {which} result records it, is {reprlib.repr(form)}: no canonical form of anything, so fitcore has "
+                "not written it. Compute the result anew, or use a store that you trust."
+            )
     lines: list[str] = []
     _compare(a, b, "", lines)
     return lines
+
+
+def is_form(form: Any, depth: int = 0) -> bool:
+    """Whether a value is a canonical form, by its structure; those that are read from a store may be anything."""
+    if not (isinstance(form, list) and form and isinstance(form[0], str) and depth < DEEPEST):
+        return False
+    kind, parts = form[0], form[1:]
+    if kind in ("list", "tuple", "set"):
+        return len(parts) == 1 and isinstance(parts[0], list) and all(is_form(item, depth + 1) for item in parts[0])
+    if kind == "object":
+        return len(parts) == 2 and isinstance(parts[0], str) and is_form(parts[1], depth + 1)
+    if kind == "dict":
+        pairs = parts[0] if len(parts) == 1 and isinstance(parts[0], list) else [()]
+        return all(isinstance(pair, list) and len(pair) == 2 and all(is_form(item, depth + 1) for item in pair) for pair in pairs)
+    if kind == "array":
+        return len(parts) == 3 and isinstance(parts[1], list) and all(isinstance(text, str) for text in (parts[0], *parts[1], parts[2]))
+    return len(parts) == SIMPLE.get(kind, -1) and all(isinstance(part, str | bool) for part in parts)
 
 
 def _text(form: Form) -> str:
