@@ -17,6 +17,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.recfunctions import repack_fields
 
 from fitcore.errors import CanonicalFormError
 
@@ -25,6 +26,7 @@ FORM_VERSION = 1
 
 LINKED_DIGITS = 12
 DEEPEST = 200
+MOST_BITS = 10_000  # Python writes no longer numbers in decimal digits
 SIMPLE = {"none": 0, "bool": 1, "int": 1, "float": 1, "str": 1, "bytes": 1, "enum": 2, "complex": 2}
 
 Form = list[Any]
@@ -63,7 +65,10 @@ def canonical(obj: Any) -> Form:
     ------
     CanonicalFormError : for anything else, with the path to it.
     """
-    return _form(obj, "", ())
+    try:
+        return _form(obj, "", ())
+    except RecursionError:
+        raise _refuse(obj, "", "it is nested too deeply") from None
 
 
 def digest(obj: Any) -> str:
@@ -157,11 +162,12 @@ def _simple_form(obj: Any, path: str) -> Form | None:
     if obj is None:
         form = ["none"]
     elif isinstance(obj, enum.Enum):
-        form = ["enum", type_name(type(obj)), obj.name]
+        # A flag of bits that have no name has none itself.
+        form = ["enum", type_name(type(obj)), f"value {obj.value!r}" if obj.name is None else obj.name]
     elif isinstance(obj, (bool, np.bool_)):
         form = ["bool", bool(obj)]
     elif type(obj) is int or isinstance(obj, np.integer):
-        form = ["int", str(int(obj))]
+        form = ["int", str(int(obj)) if int(obj).bit_length() <= MOST_BITS else hex(obj)]
     elif type(obj) is float or isinstance(obj, np.floating):
         form = _wide_or_float_form(obj, path)
     elif type(obj) is complex or isinstance(obj, np.complexfloating):
@@ -196,6 +202,8 @@ def _array_form(obj: Any, path: str) -> Form:
         raise _refuse(obj, path, "an array of Python objects")
     if array.dtype.kind in "fc" and array.dtype.itemsize > 8 * (1 + (array.dtype.kind == "c")):
         raise _refuse(obj, path, "it is wider than a double and differs between platforms")
+    if array.dtype.names:  # between the fields of a record there may be bytes that mean nothing
+        array = repack_fields(array, recurse=True)
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
     kind = json.dumps(little.dtype.descr) if little.dtype.names else little.dtype.str
     return ["array", kind, [str(n) for n in array.shape], hashlib.sha256(little.tobytes()).hexdigest()]
