@@ -6,6 +6,7 @@ without one likelihood call and without compiling.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -55,6 +56,7 @@ def outcome_of(name: str, result: Result, store: Store) -> StageOutcome:
     """The account of a stored result."""
     record = store.read(result.digest)
     summary = result.samples_summary
+    seconds = record.provenance.get("seconds")
     return StageOutcome(
         name=name,
         digest=result.digest,
@@ -62,7 +64,7 @@ def outcome_of(name: str, result: Result, store: Store) -> StageOutcome:
         n_calls=summary.n_calls,
         log_evidence=summary.log_evidence,
         log_evidence_error=summary.log_evidence_error,
-        seconds=float(record.provenance.get("seconds", float("nan"))),
+        seconds=float(seconds) if isinstance(seconds, int | float) else math.nan,
         grade=str(summary.diagnostics.get("grade", "")),
     )
 

@@ -21,9 +21,9 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
 from fitcore.analysis.latent import equal_weight
 from fitcore.analysis.update import QuickUpdates
-from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError
+from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError, SpecError
 from fitcore.evaluation import BatchedLikelihood
-from fitcore.identity import canonical, digest, form_differences
+from fitcore.identity import canonical, digest, form_differences, form_digest
 from fitcore.limits import Limits
 from fitcore.model import Model
 from fitcore.progress import console_progress
@@ -33,8 +33,16 @@ from fitcore.samples import Samples
 from fitcore.search.base import Problem, Progress, ProgressEvent, Search, SearchOutcome, silent
 from fitcore.store import Lease, Store
 from fitcore.store.temporary import removed_with, temporary_store
-from fitcore.stored import StoredRequest, latents_part, read_latents, specified_analysis, store_latents, stored_request
-from fitcore.summary import SamplesSummary
+from fitcore.stored import (
+    StoredRequest,
+    latents_part,
+    n_latent_samples,
+    read_latents,
+    specified_analysis,
+    store_latents,
+    stored_request,
+    summary_of,
+)
 
 FORMAT_VERSION = 1
 LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "nautilus-sampler", "blackjax", "dynesty", "scikit-learn", "h5py", "fitcore")
@@ -145,7 +153,16 @@ def _refuse(analysis: Any) -> Analysis:
 def find(request: Request, store: Store) -> Result | None:
     """The stored result of a request, or None. Reads the summary only."""
     record = store.lookup(request.digest)
-    return None if record is None else _result(request, request.analysis, store, record.attributes, is_cached=True)
+    if record is None:
+        return None
+    try:
+        if form_digest(record.spec) != request.digest:
+            raise SpecError("what was asked, as it records it, has another digest")
+        summary_of(record.attributes)
+    except SpecError as error:  # its hash is right and its content is not: it was not made by fitcore, or by another version
+        store.quarantine(request.digest, f"the result cannot be used: {error}")
+        return None
+    return _result(request, request.analysis, store, record.attributes, is_cached=True)
 
 
 def run(
@@ -349,7 +366,7 @@ def _rerun(store: Store, request: Request | StoredRequest, analysis: Analysis | 
 def _result(
     request: Request | StoredRequest, analysis: Analysis, store: Store, attributes: Mapping[str, Any], *, is_cached: bool
 ) -> Result:
-    summary = SamplesSummary.from_dict(attributes["summary"])
+    summary = summary_of(attributes)
     result = analysis.make_result(summary, store.paths(request.digest), analysis=analysis)
     return result.attach(
         ResultSource(
@@ -381,7 +398,7 @@ def latents(request: Request, result: Result, store: Store, *, batch_size: int |
     """Compute and store the latent variables of a result's samples, once: their number (0 without keys), and whether they were there."""
     part = store.lookup(request.digest, latents_part(request.n_latents))
     if part is not None:
-        return int(part.attributes["n_samples"]), True
+        return n_latent_samples(part), True
     samples = result.samples if request.n_latents is None else equal_weight(result.samples, request.n_latents, request.seed)
     found = request.analysis.compute_latent_samples(samples, batch_size)
     return store_latents(store, request.digest, request.n_latents, found), False

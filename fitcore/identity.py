@@ -11,11 +11,13 @@ import enum
 import hashlib
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.recfunctions import repack_fields
 
 from fitcore.errors import CanonicalFormError
 
@@ -23,6 +25,9 @@ FORM_VERSION = 1
 """Raised when the canonical form of any value changes: every digest changes with it."""
 
 LINKED_DIGITS = 12
+DEEPEST = 200
+MOST_BITS = 10_000  # Python writes no longer numbers in decimal digits
+SIMPLE = {"none": 0, "bool": 1, "int": 1, "float": 1, "str": 1, "bytes": 1, "enum": 2, "complex": 2}
 
 Form = list[Any]
 
@@ -60,7 +65,10 @@ def canonical(obj: Any) -> Form:
     ------
     CanonicalFormError : for anything else, with the path to it.
     """
-    return _form(obj, "", ())
+    try:
+        return _form(obj, "", ())
+    except RecursionError:
+        raise _refuse(obj, "", "it is nested too deeply") from None
 
 
 def digest(obj: Any) -> str:
@@ -79,10 +87,38 @@ def differences(a: Any, b: Any) -> list[str]:
 
 
 def form_differences(a: Form, b: Form) -> list[str]:
-    """`differences` of two stored canonical forms."""
+    """`differences` of two stored canonical forms.
+
+    Raises
+    ------
+    CanonicalFormError : one is no canonical form.
+    """
+    for which, form in (("first", a), ("second", b)):
+        if not is_form(form):
+            raise CanonicalFormError(
+                f"what was asked, as the {which} result records it, is {reprlib.repr(form)}: no canonical form of anything, so fitcore has "
+                "not written it. Compute the result anew, or use a store that you trust."
+            )
     lines: list[str] = []
     _compare(a, b, "", lines)
     return lines
+
+
+def is_form(form: Any, depth: int = 0) -> bool:
+    """Whether a value is a canonical form, by its structure; those that are read from a store may be anything."""
+    if not (isinstance(form, list) and form and isinstance(form[0], str) and depth < DEEPEST):
+        return False
+    kind, parts = form[0], form[1:]
+    if kind in ("list", "tuple", "set"):
+        return len(parts) == 1 and isinstance(parts[0], list) and all(is_form(item, depth + 1) for item in parts[0])
+    if kind == "object":
+        return len(parts) == 2 and isinstance(parts[0], str) and is_form(parts[1], depth + 1)
+    if kind == "dict":
+        pairs = parts[0] if len(parts) == 1 and isinstance(parts[0], list) else [()]
+        return all(isinstance(pair, list) and len(pair) == 2 and all(is_form(item, depth + 1) for item in pair) for pair in pairs)
+    if kind == "array":
+        return len(parts) == 3 and isinstance(parts[1], list) and all(isinstance(text, str) for text in (parts[0], *parts[1], parts[2]))
+    return len(parts) == SIMPLE.get(kind, -1) and all(isinstance(part, str | bool) for part in parts)
 
 
 def _text(form: Form) -> str:
@@ -126,11 +162,12 @@ def _simple_form(obj: Any, path: str) -> Form | None:
     if obj is None:
         form = ["none"]
     elif isinstance(obj, enum.Enum):
-        form = ["enum", type_name(type(obj)), obj.name]
+        # A flag of bits that have no name has none itself.
+        form = ["enum", type_name(type(obj)), f"value {obj.value!r}" if obj.name is None else obj.name]
     elif isinstance(obj, (bool, np.bool_)):
         form = ["bool", bool(obj)]
     elif type(obj) is int or isinstance(obj, np.integer):
-        form = ["int", str(int(obj))]
+        form = ["int", str(int(obj)) if int(obj).bit_length() <= MOST_BITS else hex(obj)]
     elif type(obj) is float or isinstance(obj, np.floating):
         form = _wide_or_float_form(obj, path)
     elif type(obj) is complex or isinstance(obj, np.complexfloating):
@@ -165,6 +202,8 @@ def _array_form(obj: Any, path: str) -> Form:
         raise _refuse(obj, path, "an array of Python objects")
     if array.dtype.kind in "fc" and array.dtype.itemsize > 8 * (1 + (array.dtype.kind == "c")):
         raise _refuse(obj, path, "it is wider than a double and differs between platforms")
+    if array.dtype.names:  # between the fields of a record there may be bytes that mean nothing
+        array = repack_fields(array, recurse=True)
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
     kind = json.dumps(little.dtype.descr) if little.dtype.names else little.dtype.str
     return ["array", kind, [str(n) for n in array.shape], hashlib.sha256(little.tobytes()).hexdigest()]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
-from fitcore.errors import ConfigError, ResultNotFoundError
-from fitcore.identity import canonical
+from fitcore.errors import ConfigError, CorruptResultError, ResultNotFoundError
+from fitcore.identity import canonical, is_form
 from fitcore.model import Model
 from fitcore.samples import Samples
 from fitcore.store import Record, Store
+from fitcore.summary import SamplesSummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,38 @@ class StoredRequest:
 
 
 def specified_analysis(record: Record) -> Any:
-    """The canonical form of the analysis that a stored result was asked with."""
+    """The canonical form of the analysis that a stored result was asked with; None where its record tells of none."""
+    if not is_form(record.spec) or record.spec[0] != "dict":
+        return None
     return next((form for key, form in record.spec[1] if key == canonical("analysis")), None)
+
+
+def summary_of(attributes: Mapping[str, Any]) -> SamplesSummary:
+    """The summary among a stored result's attributes.
+
+    Raises
+    ------
+    SpecError
+        when there is none that fitcore can have written.
+    """
+    return SamplesSummary.from_dict(attributes.get("summary", {}))
+
+
+def n_latent_samples(part: Record) -> int:
+    """How many latent samples a stored part tells of; 0 where the analysis has none.
+
+    Raises
+    ------
+    CorruptResultError
+        when it does not tell.
+    """
+    counts = [count for name in ("n_keys", "n_samples") if type(count := part.attributes.get(name)) is int and count >= 0]
+    if len(counts) < 2:
+        raise CorruptResultError(
+            f"{part.path} does not say how many latent variables it holds, so fitcore has not made it: remove it and its commit record, "
+            "and run the same command again to compute them anew."
+        )
+    return counts[1] if counts[0] else 0
 
 
 def stored_request(analysis: Analysis, store: Store, *, digest: str | None = None) -> StoredRequest:
@@ -56,7 +88,7 @@ def stored_request(analysis: Analysis, store: Store, *, digest: str | None = Non
         )
     record = own[0]
     name = str(record.provenance.get("name", "fit"))
-    return StoredRequest(digest=record.digest, model=Model.from_dict(record.attributes["model"]), analysis=analysis, name=name)
+    return StoredRequest(digest=record.digest, model=Model.from_dict(record.attributes.get("model", {})), analysis=analysis, name=name)
 
 
 def latents_part(n_latents: int | None) -> str:
@@ -67,7 +99,7 @@ def latents_part(n_latents: int | None) -> str:
 def read_latents(store: Store, key: str, n_latents: int | None) -> Samples | None:
     """The stored latent variables; None where they are not computed yet, or the analysis has none."""
     part = store.lookup(key, latents_part(n_latents))
-    if part is None or part.attributes["n_keys"] == 0:
+    if part is None or n_latent_samples(part) == 0:
         return None
     return Samples.from_arrays(part.arrays())
 

@@ -6,6 +6,7 @@ Computed by `fitcore.samples.Samples.summary`; nothing is computed here but view
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -17,6 +18,7 @@ from fitcore.errors import SpecError
 from fitcore.text import summary_table
 
 Array = NDArray[np.float64]
+PER_PARAMETER = ("best", "median", "mean", "lower_1_sigma", "upper_1_sigma", "lower_3_sigma", "upper_3_sigma")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +90,46 @@ class SamplesSummary:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SamplesSummary:
-        """The summary that `to_dict` described."""
+        """The summary that `to_dict` described.
+
+        Raises
+        ------
+        SpecError
+            for a description that `to_dict` cannot have made.
+        """
         names = {f.name for f in fields(cls)}
-        if set(data) != names:
-            raise SpecError(f"SamplesSummary.from_dict: missing {sorted(names - set(data))}, unknown {sorted(set(data) - names)}.")
-        return cls(**{name: _decoded(value) for name, value in data.items()})
+        if not isinstance(data, Mapping) or set(data) != names:
+            keys = set(data) if isinstance(data, Mapping) else set()
+            raise SpecError(f"SamplesSummary.from_dict: missing {sorted(names - keys)}, unknown {sorted(keys - names)}.")
+        values = {name: _decoded(value) for name, value in data.items()}
+        n_dim = len(values["paths"]) if isinstance(values["paths"], tuple) else 0
+        wrong = [name for name, value in values.items() if not _is_of_kind(name, value, n_dim)]
+        if wrong:
+            raise SpecError(f"SamplesSummary.from_dict: {wrong[0]} is {reprlib.repr(data[wrong[0]])}, which no summary holds there.")
+        return cls(**values)
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, SamplesSummary) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _is_of_kind(name: str, value: Any, n_dim: int) -> bool:
+    if name == "paths":
+        return isinstance(value, tuple) and all(isinstance(path, str) for path in value)
+    if name == "diagnostics":
+        return isinstance(value, Mapping)
+    if name == "is_converged":
+        return isinstance(value, bool)
+    if name in ("n_samples", "n_calls"):
+        return isinstance(value, int) and not isinstance(value, bool)
+    if name in PER_PARAMETER:
+        return isinstance(value, tuple) and len(value) == n_dim and all(map(_is_number, value))
+    return _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _encoded(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fitcore import ConfigError, FitcoreError, Store
+from fitcore import ConfigError, FitcoreError, Store, StoreError
 from flows import catalogue, doctor, settings, upkeep
-from flows.console import Display, json_line, printable, quantity, rows_table
+from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import INTERRUPTED_TWICE, WRONG_INPUT, parse_duration, run_datasets
-from flows.records import row_of
+from flows.records import checked, row_of
 from flows.server import ServerError
 
 app = typer.Typer(
@@ -34,14 +35,25 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return command(*args, **kwargs)
         except (FitcoreError, ServerError, settings.SettingsError) as error:
             typer.echo(printable(f"error: {error}"), err=True)
+            raise typer.Exit(WRONG_INPUT) from error
+        except BrokenPipeError:  # whoever read the output has left; typer ends quietly
+            raise
+        except OSError as error:
+            typer.echo(printable(f"error: {error}. Check its permissions and the disk, then run the same command again"), err=True)
             raise typer.Exit(WRONG_INPUT) from error
         except KeyboardInterrupt:  # outside of a run, whose handlers are its own
             raise typer.Exit(INTERRUPTED_TWICE) from None
 
     return wrapped
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+    typer.echo(printable(f"warning: {message}"), err=True)
 
 
 def named(store: Path | None) -> Path:
@@ -101,7 +113,12 @@ def run(
 @guarded
 def table(store: StoreOption = None, form: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text") -> None:
     """All finished chains of a store."""
-    rows = [row_of(item) for item in existing(store).runs()]
+    rows = []
+    for item in existing(store).runs():
+        try:
+            rows.append(row_of(checked(item)))
+        except StoreError as error:
+            typer.echo(printable(f"left out: {error}"), err=True)
     if form == "json":
         for row in rows:
             typer.echo(json_line(row))
@@ -117,13 +134,13 @@ def _write_csv(rows: list[dict[str, Any]]) -> None:
     values = [{**row["parameters"], **row["latents"]} for row in rows]
     paths = list(dict.fromkeys(path for value in values for path in value))
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    titles = [f"{path}{end}" for path in paths for end in ("", "_lower", "_upper")]
+    titles = [csv_text(f"{path}{end}") for path in paths for end in ("", "_lower", "_upper")]
     writer.writerow(["name", "pipeline", "verdict", "log_evidence", "n_calls", "seconds", *titles])
     for row, value in zip(rows, values, strict=True):
         stages = row["stages"]
         numbers = [value[path][key] if path in value else "" for path in paths for key in ("median", "lower", "upper")]
         totals = [stages[-1]["log_evidence"], sum(s["n_calls"] for s in stages), sum(s["seconds"] for s in stages)]
-        writer.writerow([row["name"], row["pipeline"], row["verdict"], *totals, *numbers])
+        writer.writerow([*(csv_text(row[key]) for key in ("name", "pipeline", "verdict")), *totals, *numbers])
 
 
 @app.command(epilog="Example: fitcore show J0252+0039 --store results --stage power_law")
@@ -138,7 +155,7 @@ def show(
     kept = existing(store)
     name = Path(name).name
     item = kept.run(name)
-    row = row_of(item)
+    row = row_of(checked(item))
     if stage is not None:
         names = [entry["name"] for entry in row["stages"]]
         if stage not in names:
@@ -153,9 +170,9 @@ def show(
     for title in ("parameters", "latents"):
         console.print(f"\n{title}", style="bold")
         for path, value in row[title].items():
-            console.print(f"  {path:<32} {quantity(value)}")
+            console.print(f"  {one_line(path):<32} {quantity(value)}", markup=False)
     if row["reasons"]:
-        console.print("\n" + "\n".join(row["reasons"]), markup=False)
+        console.print(printable("\n" + "\n".join(row["reasons"])), markup=False)
 
 
 @app.command(epilog="Example: fitcore simulate example/lens --seed 1")
@@ -181,7 +198,7 @@ def verify(store: StoreOption = None) -> None:
     kept = existing(store)
     findings = kept.verify()
     for finding in findings:
-        typer.echo(printable(f"{'DAMAGED' if finding.is_damage else finding.kind}: {finding.path}: {finding.message}"))
+        typer.echo(one_line(f"{'DAMAGED' if finding.is_damage else finding.kind}: {finding.path}: {finding.message}"))
     damaged = [finding for finding in findings if finding.is_damage]
     typer.echo(f"{kept.path}: {len(damaged)} damaged, {len(findings) - len(damaged)} other findings")
     raise typer.Exit(1 if damaged else 0)

@@ -17,7 +17,8 @@ from rich.table import Table
 from fitcore.text import with_errors
 
 SECONDS_BETWEEN_LINES = 10.0
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+FORMULAS = ("=", "+", "-", "@")
 
 
 def clean(value: Any) -> Any:
@@ -34,6 +35,16 @@ def clean(value: Any) -> Any:
 def printable(text: str) -> str:
     """The text with control characters, and those that turn text around, written out: a name or an error must not steer a terminal."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """`printable` on one line: a name with a newline must not look like a line of its own."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def csv_text(text: str) -> str:
+    """A text as a cell of a table that a spreadsheet may open, which would take some beginnings for a formula."""
+    return f"'{one_line(text)}" if text.startswith(FORMULAS) else one_line(text)
 
 
 def json_line(row: Mapping[str, Any]) -> str:
@@ -58,7 +69,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     headline = next((row["headline"] for row in rows if row["headline"]), "")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("name", "status", "verdict", headline, "log-evidence", "calls", "time", "report"):
-        table.add_column(escape(title), no_wrap=title == "report", overflow="fold")
+        table.add_column(escape(printable(title)), no_wrap=title == "report", overflow="fold")
     for row in rows:
         stages = row["stages"]
         latent = row["latents"].get(row["headline"])

@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from fitcore import ConfigError, FitcoreError, Pipeline, Store, stored_results
+from fitcore import ConfigError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
 from fitcore.stored import latents_part
 from flows.catalogue import Entry, find
 from flows.console import Display
-from flows.records import row_of, unfinished_row
+from flows.records import checked, row_of, unfinished_row
 from flows.settings import Settings
 from flows.supervisor import supervise
 
@@ -92,9 +92,13 @@ def stored_row(plan: Plan, entry: Entry, pipeline: Pipeline, store: Store, seed:
         return None
     digests = {name: result.digest for name, result in results.items()}
     known = [run for run in store.runs() if run["name"] == plan.dataset.name and run["pipeline"] == entry.name]
-    if not known or dict(known[0]["stages"]) != digests or known[0]["extra"]["seed"] != seed:
+    try:
+        noted = checked(known[0]) if known else None
+    except StoreError:  # it cannot be shown: the run goes through its stages, all of them stored, and notes it anew
+        noted = None
+    if noted is None or dict(noted["stages"]) != digests or noted["extra"]["seed"] != seed:
         return None
-    row = row_of(known[0])
+    row = row_of(noted)
     row["stages"] = [outcome_of(name, result, store).to_dict() for name, result in results.items()]
     row["report"] = str(plan.report)
     return row

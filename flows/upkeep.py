@@ -10,6 +10,7 @@ from fitcore import ConfigError, Store, canonical
 from fitcore.chain import asked
 from fitcore.identity import form_differences
 from flows import catalogue
+from flows.console import one_line
 
 Specs = dict[str, tuple[str, Any]]  # by stage: digest and canonical form of what was asked
 ONE = "the result"
@@ -19,7 +20,7 @@ def rubbish(store: Store, *, is_removing: bool) -> Iterator[str]:
     """One line for each thing that no one needs, removed or not, and a last one with the sum."""
     findings = store.collect_garbage(dry_run=not is_removing)
     for finding in findings:
-        yield f"{'removed' if is_removing else 'rubbish'}: {finding.path}: {finding.message} ({finding.size / 1e6:.2f} MB)"
+        yield one_line(f"{'removed' if is_removing else 'rubbish'}: {finding.path}: {finding.message} ({finding.size / 1e6:.2f} MB)")
     told = "removed" if is_removing else "to remove; --remove does it"
     yield f"{store.path}: {len(findings)} things, {sum(finding.size for finding in findings) / 1e6:.1f} MB {told}"
 
@@ -64,4 +65,4 @@ def why_miss(first: Specs, second: Specs) -> Iterator[str]:
         raise ConfigError(f"The two have no stage in common: {', '.join(first)}; {', '.join(second)}.")
     for key, (one, form), (other, other_form) in pairs:
         yield f"{key}: {one[:12]} and {other[:12]}{' are the same request' if one == other else ' differ in'}"
-        yield from (f"  {line}" for line in form_differences(form, other_form))
+        yield from (one_line(f"  {line}") for line in form_differences(form, other_form))

@@ -260,8 +260,24 @@ class Analysis:
     # -- identity
 
     def identity(self) -> dict[str, Any]:
-        """What can change a number, for the digest: all attributes, arrays by content."""
-        return {key: value for key, value in vars(self).items() if key not in ("use_jax_for_visualization", "bound_model")}
+        """What can change a number, for the digest: all attributes, arrays by content.
+
+        Attributes in ``__slots__`` are among them; a `functools.cached_property` is not, since it follows from the others and is there only
+        once somebody has asked for it. Attributes of the class are its code: raise ``version`` when they change.
+        """
+        classes = type(self).__mro__
+        slots = {name for cls in classes for name in _slots(cls) if hasattr(self, name)}
+        derived = {name for cls in classes for name, value in vars(cls).items() if isinstance(value, functools.cached_property)}
+        names = ({*vars(self)} | slots) - derived - {"use_jax_for_visualization", "bound_model"}
+        return {name: getattr(self, name) for name in sorted(names)}
+
+
+def _slots(cls: type) -> set[str]:
+    """The attributes that a class keeps outside of the dictionary of its instances, by the names under which they are found."""
+    found = vars(cls).get("__slots__", ())
+    names = {found} if isinstance(found, str) else set(found)
+    mangled = {f"_{cls.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name for name in names}
+    return mangled - {"__dict__", "__weakref__"}
 
 
 @functools.lru_cache(maxsize=64)

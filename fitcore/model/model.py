@@ -7,6 +7,7 @@ The tree's own mechanics are in `fitcore.model.tree`, its stored form in `fitcor
 from __future__ import annotations
 
 import html
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -210,8 +211,9 @@ class Model:
         ModelError
             for another form, or a description that `to_dict` cannot have made.
         """
-        if data.get("form") != FORM_VERSION:
-            raise ModelError(f"The stored model has form {data.get('form')!r}; this version of fitcore reads form {FORM_VERSION}.")
+        form = data.get("form") if isinstance(data, Mapping) else None
+        if form != FORM_VERSION:
+            raise ModelError(f"The stored model has form {reprlib.repr(form)}; this version of fitcore reads form {FORM_VERSION}.")
         try:
             return cls(decode_tree(data["tree"]), tuple(Constraint.from_dict(c) for c in data["constraints"]))
         except (RecursionError, KeyError, TypeError, AttributeError, IndexError) as error:

@@ -7,6 +7,7 @@ written over in place every second, holds a counter, the calls so far and how it
 import json
 import os
 import platform
+import re
 import socket
 import zlib
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ BEAT_BYTES = 512
 BEAT_FIELDS: dict[str, type] = {"counter": int, "n_calls": int, "n_calls_at_start": int, "ended": str}
 CLAIM_FIELDS: dict[str, type] = {"holder": dict, "beat": str, "started": str}
 HOLDER_FIELDS: dict[str, type] = {"host": str, "boot": str, "namespace": str, "pid": int, "started": str}
+NUMBER = re.compile("[0-9]{6}")
+LARGEST_NUMBER = 999_999
+BEAT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\.beat")
 RUNNING = "running"
 LOST = "lost"
 
@@ -147,7 +151,7 @@ def _numbers(folder: Path, part: str) -> list[int]:
         return []
     prefix, suffix = f"{part}-", ".json"
     middles = [name[len(prefix) : -len(suffix)] for name in names if name.startswith(prefix) and name.endswith(suffix)]
-    return sorted(int(middle) for middle in middles if len(middle) == 6 and middle.isdigit())
+    return sorted(int(middle) for middle in middles if NUMBER.fullmatch(middle))
 
 
 def claim_path(folder: Path, part: str, number: int) -> Path:
@@ -158,7 +162,7 @@ def claim_path(folder: Path, part: str, number: int) -> Path:
 def read_claim(path: Path) -> dict[str, Any] | None:
     """Who began it, or None when the file is damaged."""
     claim = _fields(raw(path), CLAIM_FIELDS)
-    if claim is None or Path(claim["beat"]).name != claim["beat"]:
+    if claim is None or not BEAT_NAME.fullmatch(claim["beat"]):
         return None
     holder = claim["holder"]
     is_good = holder.keys() == HOLDER_FIELDS.keys() and all(isinstance(holder[name], kind) for name, kind in HOLDER_FIELDS.items())

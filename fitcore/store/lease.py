@@ -15,9 +15,19 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from fitcore.errors import LeaseHeldError, SearchInterruptedError
+from fitcore.errors import LeaseHeldError, SearchInterruptedError, StoreError
 from fitcore.store import durable, encoding
-from fitcore.store.attempts import RUNNING, Process, beat_bytes, claim_path, newest_number, raw, read_beat, read_claim
+from fitcore.store.attempts import (
+    LARGEST_NUMBER,
+    RUNNING,
+    Process,
+    beat_bytes,
+    claim_path,
+    newest_number,
+    raw,
+    read_beat,
+    read_claim,
+)
 from fitcore.store.layout import RESULT, Layout
 
 
@@ -91,6 +101,11 @@ class Lease:
         watch = _Watch()
         while True:
             number = newest_number(self._folder, self._part)
+            if number >= LARGEST_NUMBER:
+                raise StoreError(
+                    f"{self._folder} holds the lease number {number:,}, the last there is, which no attempts of fitcore can have used up: "
+                    f"the folder was tampered with. Remove it if nothing works on {self._digest[:12]}, and run the same command again"
+                )
             reason = self._why_free(number, watch)
             if reason is not None and self._claim(number + 1, reason):
                 return

@@ -26,6 +26,7 @@ SIZE_LIMIT = 2**30
 MANIFEST = "manifest"
 ATTRIBUTES = "attributes.json"
 SPEC = "spec.json"
+KINDS: dict[str, type] = {"provenance": dict, "extra": dict, "parent_sha256": str}
 # Troubles of this machine or of a network, not of the file: nothing is moved because of them.
 PASSING_ERRORS = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR}
 
@@ -148,7 +149,7 @@ def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
             f"use the fitcore that wrote it, or another store"
         )
     if not _is_for(manifest, digest, part, file.name):
-        raise DamageError(f"{path.name} belongs to another result", [path, file], seen)
+        raise DamageError(f"{path.name} belongs to another result, or was not written by fitcore", [path, file], seen)
     parent = manifest.get("parent_sha256")
     if parent and part != RESULT:
         above = inspect(layout, digest)
@@ -160,6 +161,8 @@ def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
     try:
         texts, marks = hdf5.contents(data, [ATTRIBUTES], is_verified=True)
         attributes = json.loads(texts[ATTRIBUTES].tobytes())
+        if not isinstance(attributes, dict):
+            raise ValueError("its attributes are no mapping")
     except hdf5.UNREADABLE as error:
         raise DamageError(f"{file.name} cannot be used: {error}", [path, file], seen) from error
     if any(marks.get(name) != mark for name, mark in hdf5_marks(digest, part, parent or "").items()):
@@ -180,7 +183,8 @@ def _is_for(manifest: Mapping[str, Any], digest: str, part: str, file: str) -> b
         and list(files) == [file]
         and isinstance(files[file], dict)
         and isinstance(files[file].get("size"), int)
-        and {"spec", "provenance", "extra"} <= manifest.keys()
+        and "spec" in manifest
+        and all(isinstance(manifest.get(name), kind) for name, kind in KINDS.items())
     )
 
 

@@ -79,9 +79,9 @@ class Frame:
         least = 2.0 * (np.ceil(mask_radius / scale) + half) + 1.0
         if not least <= _SMOOTH[-1]:
             raise DataError(
-                f"{imaging.name}: a mask radius of {mask_radius} arcsec is {mask_radius / scale:.6g} pixels of {scale} arcsec; with the PSF "
-                f"the window has {least:.6g} pixels on a side, and {_SMOOTH[-1]} are allowed. Lower mask_radius in info.yaml, or correct "
-                "pixel_scale."
+                f"{imaging.name}: a mask radius of {mask_radius} arcsec is {mask_radius / scale:.6g} pixels of {scale} arcsec; with "
+                f"the PSF the window has {least:.6g} pixels on a side, and {_SMOOTH[-1]} are allowed. Lower mask_radius in "
+                "info.yaml, or correct pixel_scale."
             )
         size = next(n for n in _SMOOTH if n >= least)
         n_y, n_x = imaging.shape

@@ -285,7 +285,7 @@ def _sky_cards(header: fits.Header) -> fits.Header:
     for card in header.cards:
         if WCS_KEYS.fullmatch(card.keyword) and card.keyword not in found:
             found[card.keyword] = str(card.value).removesuffix("-SIP") if card.keyword.startswith("CTYPE") else card.value
-    if not all(0 <= int(found.get(key, 0)) <= MOST_AXES for key in ("WCSAXES", "NAXIS")):
+    if not all(0 <= int(str(found.get(key, 0))) <= MOST_AXES for key in ("WCSAXES", "NAXIS")):
         raise ValueError("more axes than an image has")
     return found
 

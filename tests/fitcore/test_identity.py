@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitcore.errors import CanonicalFormError
-from fitcore.identity import canonical, differences, digest, form_differences, form_digest, round_linked, type_name
+from fitcore.identity import canonical, differences, digest, form_differences, form_digest, is_form, round_linked, type_name
 from fitcore.model import LogUniform, Model, Normal, Uniform
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -278,3 +278,59 @@ def test_rounding_of_scalars_and_arrays() -> None:
 def test_fitcores_own_names_do_not_depend_on_the_file() -> None:
     assert type_name(Uniform) == "fitcore:Uniform"
     assert type_name(Settings).endswith(":Settings")
+
+
+class Bits(enum.IntFlag):
+    ONE = 1
+    TWO = 2
+
+
+def test_flags_without_a_name_differ() -> None:
+    assert len({digest(Bits(value)) for value in range(32)}) == 32
+    assert canonical(Bits.ONE)[2] == "ONE"
+
+
+def test_bytes_between_the_fields_of_a_record_mean_nothing() -> None:
+    kind = np.dtype([("a", "i1"), ("b", [("c", "i1"), ("d", "f8")])], align=True)
+    one, other = np.zeros(3, kind), np.zeros(3, kind)
+    other.view(np.uint8)[1] = 7
+    assert np.array_equal(one, other)
+    assert digest(one) == digest(other)
+    other["b"]["d"][2] = 1.0
+    assert digest(one) != digest(other)
+
+
+def test_numbers_of_any_length() -> None:
+    large = 10**5000
+    assert len({digest(value) for value in (large, -large, large + 1, hex(large))}) == 4
+
+
+class Endless:
+    def identity(self) -> Endless:
+        return Endless()
+
+
+def test_what_never_ends_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, Endless()):
+        with pytest.raises(CanonicalFormError, match="it is nested too deeply"):
+            digest(value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [None, 5, "x", [], [1], ["x"], ["int"], ["int", 5], ["dict", 5], ["dict", [["a"]]], ["object", "a"], ["list", "ab"], ["array", "f"]],
+)
+def test_what_is_no_form_is_refused(form: Any) -> None:
+    assert not is_form(form)
+    with pytest.raises(CanonicalFormError, match=r"as the second result records it, is .*: no canonical form of anything"):
+        form_differences(canonical(1), form)
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 1, 1.5, 1j, "a", b"a", Color.RED, Pair(1, 2), {1: {"a": (1, [2.0])}}, {1, 2}, np.zeros((2, 3)), Uniform(0, 1)]
+)
+def test_every_form_is_one(value: Any) -> None:
+    assert is_form(json.loads(json.dumps(canonical(value))))

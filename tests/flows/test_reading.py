@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -12,8 +13,12 @@ from typing import Any
 
 import pytest
 
-from fitcore import Store
+from fitcore import CorruptResultError, Store
+from fitcore.store import encoding, hdf5
+from fitcore.stored import n_latent_samples
 from flows import cli, doctor
+
+STEERING = "\x1b[2J[/bold]\n=1+1"
 
 
 @pytest.fixture
@@ -116,3 +121,119 @@ def test_simulate_where_nothing_can_be_written(installed: None, tmp_path: Path, 
 def test_every_command_has_an_example(told: Any) -> None:
     for command in ("run", "table", "show", "simulate", "verify", "doctor"):
         assert f"Example: fitcore {command}" in told(command, "--help")
+
+
+def renoted(finished: Any, tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """A copy of the store with another note of the run, whole by its own hash."""
+    copy = tmp_path / "store"
+    shutil.copytree(finished[1], copy)
+    path = copy / "runs" / "line" / "toy.json"
+    note = encoding.unsigned(path.read_bytes())
+    change(note["extra"])
+    path.unlink()
+    path.write_bytes(encoding.signed(note, "run"))
+    return copy
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_note_that_cannot_be_shown_is_left_out(
+    told: Any, finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = renoted(finished, tmp_path, lambda extra: extra["summary"].update(latents=5))
+    for form in ("text", "csv", "json"):
+        assert "accept" not in told("table", "--store", store, "--format", form)
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["show", "line", "--store", str(store)])
+    assert ended.value.code == 2
+    assert "extra.summary.latents is 5, and must be a mapping" in capsys.readouterr().err
+    monkeypatch.setattr("flows.launch.supervise", lambda *args, **more: (0, {}))
+    told("run", finished[0], "--pipeline", "toy", "--store", store, code=1)  # it goes to the flow, which notes it anew
+
+
+def test_what_a_note_says_does_not_steer_anything(told: Any, finished: Any, tmp_path: Path) -> None:
+    def change(extra: dict[str, Any]) -> None:
+        summary = extra["summary"]
+        summary.update(verdict="=HYPERLINK(1)" + STEERING, headline=STEERING, reasons=[STEERING])
+        summary["parameters"][STEERING] = summary["latents"][STEERING] = {"median": 1.0, "lower": 0.5, "upper": 1.5}
+
+    store = renoted(finished, tmp_path, change)
+    for words in (("table",), ("table", "--format", "csv"), ("show", "line")):
+        assert "\x1b" not in told(*words, "--store", store)
+    rows = list(csv.reader(io.StringIO(told("table", "--store", store, "--format", "csv"))))
+    assert len(rows) == 2
+    assert rows[1][2] == "'=HYPERLINK(1)\\x1b[2J[/bold]\\n=1+1"
+    assert "[/bold]" in told("show", "line", "--store", store)
+
+
+@pytest.mark.parametrize("name", ["a\nDAMAGED: b", "\udcff", "\u2028x", "\x9b2J"])
+def test_names_of_files_stay_on_their_line(told: Any, finished: Any, tmp_path: Path, name: str) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished[1], store)
+    (store / name).touch()
+    text = told("verify", "--store", store)
+    assert len(text.splitlines()) == 2
+    assert text.splitlines()[1].endswith("0 damaged, 1 other findings")
+
+
+def respoiled(store: Path, part: str, manifest: str, arrays: Callable[[dict[str, Any]], Any]) -> None:
+    """Other attributes in a part of the second stage, with hashes that are right."""
+    (path,) = [path for path in store.glob(f"results/*/*/{part}.h5") if (path.parent / "latents.h5").exists()]
+    found, marks = hdf5.contents(path.read_bytes())
+    texts = {name: value.tobytes() for name, value in found.items() if name.endswith(".json")}
+    attributes = json.loads(texts["attributes.json"])
+    arrays(attributes)
+    texts["attributes.json"] = json.dumps(attributes).encode()
+    data = hdf5.image({name: value for name, value in found.items() if name not in texts}, texts, marks)
+    record = encoding.unsigned((path.parent / manifest).read_bytes())
+    record["files"] = {path.name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}}
+    for file, content in ((path, data), (path.parent / manifest, encoding.signed(record, "manifest"))):
+        file.unlink()
+        file.write_bytes(content)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    ("part", "manifest", "change", "text"),
+    [
+        ("result", "manifest.json", lambda a: a.pop("summary"), "the result cannot be used: SamplesSummary.from_dict: missing"),
+        ("result", "manifest.json", lambda a: a["summary"].update(median=5), "median is 5, which no summary holds there"),
+        ("result", "manifest.json", lambda a: a["summary"]["best"].append(1.0), "best is ["),
+        ("latents", "latents.manifest.json", lambda a: a.update(n_samples="x"), "does not say how many latent variables it holds"),
+    ],
+)
+def test_whole_files_of_wrong_content(
+    told: Any,
+    finished: Any,
+    tmp_path: Path,
+    part: str,
+    manifest: str,
+    change: Any,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished[1], store)
+    respoiled(store, part, manifest, change)
+    monkeypatch.setattr("flows.launch.supervise", lambda *args, **more: (0, {}))
+    with pytest.raises(SystemExit):
+        cli.app(["run", str(finished[0]), "--pipeline", "toy", "--store", str(store)])
+    if part == "latents":
+        with pytest.raises(CorruptResultError, match=text):
+            n_latent_samples(Store(store).read(json.loads(finished[2].stdout)["stages"][1]["digest"], part))
+    else:
+        assert text in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_was_asked_is_no_form(told: Any, finished: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished[1], store)
+    for path in store.glob("results/*/*/manifest.json"):
+        record = encoding.unsigned(path.read_bytes())
+        path.unlink()
+        path.write_bytes(encoding.signed({**record, "spec": ["dict", [["x"]]]}, "manifest"))
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["why-miss", "line:first", f"{finished[0]}:first", "--pipeline", "toy", "--store", str(store)])
+    assert ended.value.code == 2
+    assert "no canonical form of anything" in capsys.readouterr().err

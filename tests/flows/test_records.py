@@ -2,9 +2,82 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
+from collections.abc import Iterator
+from typing import Any
 
-from flows.records import command_of, row_of, unfinished_row
+import pytest
+
+from fitcore import StoreError
+from flows.records import checked, command_of, row_of, unfinished_row
+
+THREE = {"median": 1.0, "lower": 0.5, "upper": float("nan")}
+NOTE: dict[str, Any] = {
+    "name": "a",
+    "pipeline": "toy",
+    "stages": {"first": "0" * 64},
+    "recorded": "",
+    "extra": {
+        "summary": {"verdict": "accept", "headline": "r", "reasons": ["b"], "parameters": {"a": THREE}, "latents": {"r": THREE}},
+        "outcomes": [
+            {
+                "name": "first",
+                "digest": "0" * 64,
+                "cached": False,
+                "n_calls": 5,
+                "log_evidence": 1.0,
+                "log_evidence_error": float("nan"),
+                "seconds": 2,
+                "grade": "A",
+            }
+        ],
+        "seed": 1,
+        "settings": {"first": {"n_eff": 500}},
+        "report": "a.html",
+    },
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in nested dicts and lists."""
+    yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*path, key))
+
+
+def replaced(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    note = copy.deepcopy(NOTE)
+    inner = note["extra"]
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return note
+
+
+def test_what_is_noted_can_be_shown() -> None:
+    assert checked(NOTE) is NOTE
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", [], [1], {}, {"a": 1}, True, 1.5], ids=repr)
+@pytest.mark.parametrize("path", [path for path in places(NOTE["extra"]) if path], ids=str)
+def test_a_note_of_wrong_types_is_refused_or_can_be_shown(path: tuple[Any, ...], value: Any) -> None:
+    there = NOTE["extra"]
+    for key in path:
+        there = there[key]
+    numbers = (int, float)
+    is_number = all(isinstance(x, numbers) and not isinstance(x, bool) for x in (value, there))
+    is_of_kind = type(value) is type(there) and not isinstance(value, dict | list)
+    if (path[0] == "settings" and len(path) == 3) or is_of_kind or (is_number and path[-1] not in ("n_calls", "seed")):
+        checked(replaced(path, value))
+    elif type(value) is not type(there) and not is_number:
+        with pytest.raises(StoreError, match=r"^the note of the run 'a' with pipeline 'toy' cannot be shown: extra.* noted anew$"):
+            checked(replaced(path, value))
+
+
+def test_a_note_without_stages_is_refused() -> None:
+    with pytest.raises(StoreError, match=r"extra\.outcomes is empty"):
+        checked(replaced(("outcomes",), []))
 
 
 def test_the_command_can_be_pasted() -> None:

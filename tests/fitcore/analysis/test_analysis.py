@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -181,3 +182,25 @@ def test_latents_need_samples_that_know_their_model() -> None:
     with pytest.raises(LinkError, match=r"samples that know their model: take result\.samples, or samples\.with_model\(model\)"):
         Line().compute_latent_samples(samples)
     assert Line().compute_latent_samples(samples.with_model(MODEL)) is None
+
+
+class Slotted(Analysis):
+    __slots__ = ("__secret", "data")
+
+    def __init__(self, data: float, secret: float = 0.0) -> None:
+        super().__init__()
+        self.data = data
+        self.__secret = secret
+
+    @cached_property
+    def squared(self) -> float:
+        return self.data**2
+
+
+def test_the_identity_sees_slots_and_no_cached_property() -> None:
+    one = Slotted(1.0)
+    before = digest(analysis_identity(one))
+    assert one.squared == 1.0
+    assert digest(analysis_identity(one)) == before
+    assert digest(analysis_identity(Slotted(2.0))) != before
+    assert digest(analysis_identity(Slotted(1.0, secret=1.0))) != before

@@ -7,14 +7,16 @@ import sys
 import textwrap
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from fitcore.errors import LeaseHeldError, SearchInterruptedError, StoreError
-from fitcore.store import Store, attempts, durable
+from fitcore.store import Store, attempts, durable, encoding
 from fitcore.store import lease as module
+from fitcore.store.attempts import Process, read_claim
+from fitcore.store.layout import Layout
 
 DIGEST = "ab" * 32
 ROOT = Path(__file__).resolve().parents[3]
@@ -251,3 +253,39 @@ def test_a_machine_that_slept_is_no_reason_to_take_over():
     assert watch.stillness(1, b"a", 1.0) == 1.0
     assert watch.stillness(1, b"b", 1.0) == 0.0
     assert watch.has_moved
+
+
+@pytest.mark.parametrize(
+    "name", ["result-\u00b2\u00b2\u00b2\u00b2\u00b2\u00b2.json", "result-\u0663\u0663\u0663\u0663\u0663\u0663.json", "result-1234567.json"]
+)
+def test_numbers_that_are_none_of_ours_do_not_count(tmp_path, name):
+    store = Store(tmp_path / "store", heartbeat=0.05, patience=4)
+    folder = Layout(store.path).attempts_folder(DIGEST)
+    folder.mkdir(parents=True)
+    (folder / name).touch()
+    with store.lease(DIGEST) as lease:
+        assert lease.number == 1
+
+
+def test_the_last_number_of_all(tmp_path):
+    store = Store(tmp_path / "store", heartbeat=0.05, patience=4)
+    folder = Layout(store.path).attempts_folder(DIGEST)
+    folder.mkdir(parents=True)
+    (folder / "result-999999.json").touch()
+    with (
+        pytest.raises(StoreError, match=r"holds the lease number 999,999, .*: the folder was tampered with. Remove it"),
+        store.lease(DIGEST),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("beat", ["a\0b.beat", "../x.beat", "x" * 5000 + ".beat", "", "..", "result.json"])
+def test_a_claim_that_names_no_beat_is_damaged(tmp_path, beat):
+    store = Store(tmp_path / "store", heartbeat=0.05, patience=4)
+    folder = Layout(store.path).attempts_folder(DIGEST)
+    folder.mkdir(parents=True)
+    claim = {"holder": asdict(Process.own()), "beat": beat, "started": ""}
+    (folder / "result-000001.json").write_bytes(encoding.to_json(claim))
+    assert read_claim(folder / "result-000001.json") is None
+    with store.lease(DIGEST) as lease:
+        assert lease.number == 2
