@@ -51,7 +51,7 @@ class LensAnalysis(Analysis):
         self.dataset = dataset
         self.preparation: Preparation = prepare(dataset)
         self.recenter = recenter
-        self.held: HeldLight | None = None
+        self.held_shape: Any = None
 
     def identity(self) -> dict[str, Any]:
         """The image by content, and what was decided about it."""
@@ -68,6 +68,14 @@ class LensAnalysis(Analysis):
         with jax.ensure_compile_time_eval():
             return full_frame(self.dataset, self.preparation)
 
+    @cached_property
+    def held(self) -> HeldLight | None:
+        """The columns of the lens's light, where its shape is fixed; computed when asked for, so that a stored result costs nothing."""
+        if self.held_shape is None:
+            return None
+        with jax.ensure_compile_time_eval():
+            return compiled(held_light)(self.held_shape, self.frame)
+
     def modify_model(self, model: Model) -> Model:
         """Normal priors on centers, moved by the lens's position, where ``recenter``."""
         if not self.recenter:
@@ -81,12 +89,12 @@ class LensAnalysis(Analysis):
         return model.replace(moved)
 
     def modify_before_fit(self, paths: Any, model: Model) -> Analysis:
-        """Where the model fixes the shape of the lens's light, its columns are computed once for the whole search."""
+        """Where the model fixes the shape of the lens's light, its columns are computed once for the whole search, by `held`."""
         if any(path.startswith("lens_light") for path in model.paths):
             return self
-        light = model.instance_from_vector(np.asarray(model.prior_transform(np.full(model.n_dim, 0.5))))["lens_light"]
         other = copy.copy(self)
-        other.held = compiled(held_light)(light, self.frame)
+        other.__dict__.pop("held", None)
+        other.held_shape = model.instance_from_vector(np.asarray(model.prior_transform(np.full(model.n_dim, 0.5))))["lens_light"]
         return other
 
     def traced_arrays(self) -> tuple[Frame, HeldLight | None]:
@@ -96,7 +104,7 @@ class LensAnalysis(Analysis):
     def with_traced_arrays(self, arrays: tuple[Frame, HeldLight | None]) -> Analysis:
         """The analysis on another frame's arrays."""
         other = copy.copy(self)
-        other.__dict__["frame"], other.held = arrays
+        other.__dict__["frame"], other.__dict__["held"] = arrays
         return other
 
     def log_likelihood_function(self, instance: Any) -> Any:
