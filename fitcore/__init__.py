@@ -31,7 +31,8 @@ from fitcore.errors import (
     SpecError,
     StoreError,
 )
-from fitcore.fit import HookWarning, Request, fit, rerun_hooks
+from fitcore.fit import Request, fit
+from fitcore.hooks import HookWarning, rerun_hooks
 from fitcore.identity import canonical, differences, digest
 from fitcore.limits import Limits
 from fitcore.model import (

@@ -1,17 +1,18 @@
 """`fit`: one search from request to stored result, with every hook in its place.
 
 The order is: ask the store; lease; `modify_before_fit`, `save_attributes`, first picture; search; commit; `modify_after_fit`,
-`make_result`, `save_results`, last picture. What fails after the commit is reported and costs nothing but the report.
+`make_result`, `save_results`, last picture. What fails after the commit is reported and costs nothing but the report. A result that is in
+the store goes through `modify_before_fit` and `modify_after_fit` too, so that its analysis is that of the run which made it: the next
+stage may be built from it.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import dill
@@ -23,33 +24,21 @@ from fitcore.analysis.latent import equal_weight
 from fitcore.analysis.update import QuickUpdates
 from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError, SpecError
 from fitcore.evaluation import BatchedLikelihood
-from fitcore.identity import canonical, digest, form_differences, form_digest
+from fitcore.hooks import after_commit, cached_result, guarded, running_analysis
+from fitcore.identity import canonical, digest, form_digest
 from fitcore.limits import Limits
 from fitcore.model import Model
 from fitcore.progress import console_progress
 from fitcore.proposal import Proposal
-from fitcore.result import Result, ResultSource
+from fitcore.result import Result
 from fitcore.samples import Samples
 from fitcore.search.base import Problem, Progress, ProgressEvent, Search, SearchOutcome, silent
 from fitcore.store import Lease, Store
 from fitcore.store.temporary import removed_with, temporary_store
-from fitcore.stored import (
-    StoredRequest,
-    latents_part,
-    n_latent_samples,
-    read_latents,
-    specified_analysis,
-    store_latents,
-    stored_request,
-    summary_of,
-)
+from fitcore.stored import latents_part, n_latent_samples, store_latents, summary_of
 
 FORMAT_VERSION = 1
 LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "nautilus-sampler", "blackjax", "dynesty", "scikit-learn", "h5py", "fitcore")
-
-
-class HookWarning(UserWarning):
-    """A hook that runs after the commit failed; the result is safe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +129,7 @@ def fit(
     result = run(request, kept, progress=news, n_threads=n_threads, limits=limits)
     if store is None:
         remedy = "mend the function and call analysis.compute_latent_samples(result.samples)"
-        _guarded(request, "compute_latent_samples", lambda: latents(request, result, kept), remedy)
+        guarded(request, "compute_latent_samples", lambda: latents(request, result, kept), remedy)
     else:
         latents(request, result, kept)
     return result
@@ -151,7 +140,7 @@ def _refuse(analysis: Any) -> Analysis:
 
 
 def find(request: Request, store: Store) -> Result | None:
-    """The stored result of a request, or None. Reads the summary only."""
+    """The stored result of a request, or None. Reads the summary only; its analysis is the one that a first run's result has."""
     record = store.lookup(request.digest)
     if record is None:
         return None
@@ -162,7 +151,7 @@ def find(request: Request, store: Store) -> Result | None:
     except SpecError as error:  # its hash is right and its content is not: it was not made by fitcore, or by another version
         store.quarantine(request.digest, f"the result cannot be used: {error}")
         return None
-    return _result(request, request.analysis, store, record.attributes, is_cached=True)
+    return cached_result(request, store, record.attributes)
 
 
 def run(
@@ -193,7 +182,7 @@ def run(
             return found
         store.heed_setbacks(request.digest, lease)
         paths = store.paths(request.digest)
-        running = request.analysis.modify_before_fit(paths, request.model)
+        running = running_analysis(request, store)
         running.save_attributes(paths)
         running.Visualizer.visualize_before_fit(running, paths, request.model)
         bounds = limits or Limits()
@@ -205,7 +194,7 @@ def run(
         except SearchInterruptedError as error:
             raise bounds.told(error, request.name, lease.n_calls) from error
         attributes = _commit(request, store, lease, outcome, facts)
-    return _after(request, running, store, attributes)
+    return after_commit(request, running, store, attributes)
 
 
 def _search(
@@ -296,109 +285,11 @@ def _commit(request: Request, store: Store, lease: Lease, outcome: SearchOutcome
     return attributes
 
 
-def _after(request: Request | StoredRequest, running: Analysis, store: Store, attributes: Mapping[str, Any]) -> Result:
-    paths = store.paths(request.digest)
-    result = _result(request, running, store, attributes, is_cached=False)
-    analysis = _guarded(request, "modify_after_fit", lambda: running.modify_after_fit(paths, request.model, result)) or running
-    result = _result(request, analysis, store, attributes, is_cached=False)
-    _guarded(request, "save_results", lambda: analysis.save_results(paths, result))
-    _guarded(request, "save_results_combined", lambda: analysis.save_results_combined(paths, result))
-    best = np.asarray(result.samples_summary.best)
-    _guarded(request, "visualize", lambda: analysis.Visualizer.visualize(analysis, paths, analysis.instance_of(best, request.model), False))
-    return result
-
-
-def _guarded(
-    request: Request | StoredRequest, hook: str, call: Callable[[], Any], remedy: str = "mend the hook and call fitcore.rerun_hooks"
-) -> Any:
-    try:
-        return call()
-    except Exception as error:  # whatever a user's hook does, the committed result stands
-        warnings.warn(
-            f"{hook} of {type(request.analysis).__name__} failed after the fit {request.name!r} was stored as {request.digest[:12]}: "
-            f"{type(error).__name__}: {error}. The result is safe; {remedy}.",
-            HookWarning,
-            stacklevel=2,
-        )
-        return None
-
-
-def rerun_hooks(
-    what: Result | Request | Analysis, store: Store | None = None, *, analysis: Analysis | None = None, digest: str | None = None
-) -> Result:
-    """Run the hooks after the commit once more for a stored result: `modify_after_fit`, `make_result`, `save_results`, the last picture.
-
-    Nothing is sampled, and no latent variable is computed.
-
-    Parameters
-    ----------
-    what : the result; or, with ``store``, the request, or the analysis whose result it is.
-    analysis : a mended one to run the hooks of; it must be the same by identity. Default: the one that was fitted.
-    digest : of the result, or its beginning, where the store holds several of the analysis.
-
-    Raises
-    ------
-    ConfigError
-        when ``analysis`` is another one than was fitted, ``store`` is missing, or the result meant is not clear.
-    ResultNotFoundError
-        when the store holds no such result.
-    """
-    if isinstance(what, Result):
-        return what.source.rerun_hooks(analysis)
-    if store is None:
-        raise ConfigError(f"rerun_hooks of a {type(what).__name__} needs the store that holds its result: give it, or give the result.")
-    request = stored_request(what, store, digest=digest) if isinstance(what, Analysis) else what
-    return _rerun(store, request, analysis)
-
-
-def _rerun(store: Store, request: Request | StoredRequest, analysis: Analysis | None) -> Result:
-    record = store.read(request.digest)
-    if analysis is not None:
-        differing = form_differences(specified_analysis(record), canonical(analysis_identity(analysis)))
-        if differing:
-            raise ConfigError(
-                f"The analysis given to rerun_hooks is not the one that was fitted as {request.digest[:12]}: {'; '.join(differing[:3])}. "
-                "Hooks may differ, data and version may not: give the same analysis, or fit again."
-            )
-    return _after(request, analysis or request.analysis, store, record.attributes)
-
-
-def _result(
-    request: Request | StoredRequest, analysis: Analysis, store: Store, attributes: Mapping[str, Any], *, is_cached: bool
-) -> Result:
-    summary = summary_of(attributes)
-    result = analysis.make_result(summary, store.paths(request.digest), analysis=analysis)
-    return result.attach(
-        ResultSource(
-            model=request.model,
-            digest=request.digest,
-            is_cached=is_cached,
-            read_samples=partial(_read_samples, store, request.digest, request.model),
-            read_latents=partial(read_latents, store, request.digest, request.n_latents),
-            read_internal=partial(_read_internal, store, request.digest),
-            read_provenance=partial(_read_provenance, store, request.digest),
-            rerun_hooks=partial(_rerun, store, request),
-        )
-    )
-
-
-def _read_samples(store: Store, key: str, model: Model) -> Samples:
-    return Samples.from_arrays(store.read(key).arrays()).with_model(model)
-
-
-def _read_provenance(store: Store, key: str) -> Mapping[str, Any]:
-    return store.read(key).provenance
-
-
-def _read_internal(store: Store, key: str, trust: bool) -> Any:
-    return dill.loads(store.read_internal(key, trust=trust))  # refused by the store unless trusted
-
-
 def latents(request: Request, result: Result, store: Store, *, batch_size: int | None = None) -> tuple[int, bool]:
     """Compute and store the latent variables of a result's samples, once: their number (0 without keys), and whether they were there."""
     part = store.lookup(request.digest, latents_part(request.n_latents))
     if part is not None:
         return n_latent_samples(part), True
     samples = result.samples if request.n_latents is None else equal_weight(result.samples, request.n_latents, request.seed)
-    found = request.analysis.compute_latent_samples(samples, batch_size)
+    found = result.source.running.compute_latent_samples(samples, batch_size)
     return store_latents(store, request.digest, request.n_latents, found), False

@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultSource:
-    """Where a result's larger parts come from: the fitted model, its digest, functions that read, and one that runs the hooks again."""
+    """Where a result's larger parts come from: the fitted model, its digest, functions that read, and one that runs the hooks again.
+
+    ``running`` is the analysis that the search ran, which computes the latent variables; ``analysis`` is the result's own.
+    """
 
     model: Model
     digest: str
     is_cached: bool
+    running: Analysis
+    analysis: Analysis
     read_samples: Callable[[], Samples]
     read_latents: Callable[[], Samples | None]
     read_internal: Callable[[bool], Any]
@@ -64,8 +69,9 @@ class Result:
         self._source: ResultSource | None = None
 
     def attach(self, source: ResultSource) -> Result:
-        """Tell the result where its larger parts are; done by `fitcore.fit`."""
+        """Tell the result where its larger parts are, and its analysis where it has none; done by `fitcore.fit`."""
         self._source = source
+        self.analysis = self.analysis or source.analysis
         return self
 
     def __repr__(self) -> str:

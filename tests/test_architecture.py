@@ -147,7 +147,8 @@ UNSAFE = {
     "yaml.unsafe_load_all",
 }
 MAY_UNPICKLE = {
-    "fitcore/fit.py": {"dill.loads", "dill.dumps"},  # on trust only, and after the signature; see `Store.read_internal`
+    "fitcore/fit.py": {"dill.dumps"},
+    "fitcore/hooks.py": {"dill.loads"},  # on trust only, and after the signature; see `Store.read_internal`
     "fitcore/testing.py": {"pickle.loads", "pickle.dumps"},  # an examiner reads back what it wrote a moment before
 }
 MAY_IMPORT_BY_NAME = {"fitcore/handover.py"}  # names of optional packages that are written in that file

@@ -163,7 +163,8 @@ class Analysis:
         analysis: Analysis | None = None,
     ) -> Result:
         """The result handed to the user: an instance of ``self.Result``."""
-        return self.Result(samples_summary, paths=paths, samples=samples, search_internal=search_internal, analysis=analysis or self)
+        own = self if analysis is None else analysis
+        return self.Result(samples_summary, paths=paths, samples=samples, search_internal=search_internal, analysis=own)
 
     def save_results(self, paths: Any, result: Result) -> None:
         """After the commit: a failure here is reported and can be rerun; the fit is never lost."""

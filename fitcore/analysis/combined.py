@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fitcore.analysis.analysis import Analysis
@@ -28,10 +29,10 @@ class CombinedVisualizer(Visualizer):
 
     @staticmethod
     def visualize(analysis: Analysis, paths: Any, instance: Any, during_analysis: bool) -> None:
-        """Each child with its own instance."""
+        """Each child with its own instance; one that fails keeps no other from drawing."""
         assert isinstance(analysis, CombinedAnalysis)
-        for i, (child, own) in enumerate(zip(analysis.analyses, analysis.spread(instance), strict=True)):
-            child.Visualizer.visualize(child, corner(paths, i), own, during_analysis)
+        pairs = zip(analysis.analyses, analysis.spread(instance), strict=True)
+        each([partial(child.Visualizer.visualize, child, corner(paths, i), own, during_analysis) for i, (child, own) in enumerate(pairs)])
 
 
 class CombinedAnalysis(Analysis):
@@ -117,18 +118,16 @@ class CombinedAnalysis(Analysis):
 
     def modify_before_fit(self, paths: Any, model: Model) -> Analysis:
         """The children that the children return; one that forgets the model it was bound to is bound to it again."""
-        return self._with_children(
-            [_bound_as(child, child.modify_before_fit(corner(paths, i), self.model_of(i, model))) for i, child in enumerate(self.analyses)]
-        )
+        return self._modified("modify_before_fit", paths, model)
 
     def modify_after_fit(self, paths: Any, model: Model, result: Result) -> Analysis:
         """The children that the children return, bound as before."""
-        return self._with_children(
-            [
-                _bound_as(child, child.modify_after_fit(corner(paths, i), self.model_of(i, model), result))
-                for i, child in enumerate(self.analyses)
-            ]
-        )
+        return self._modified("modify_after_fit", paths, model, result)
+
+    def _modified(self, hook: str, paths: Any, model: Model, *more: Any) -> CombinedAnalysis:
+        returned = [getattr(child, hook)(corner(paths, i), self.model_of(i, model), *more) for i, child in enumerate(self.analyses)]
+        pairs = zip(self.analyses, returned, strict=True)
+        return self._with_children([returned_analysis(child, changed, hook=hook) for child, changed in pairs])
 
     def save_attributes(self, paths: Any) -> None:
         """Each child in turn, in its own folder."""
@@ -136,18 +135,17 @@ class CombinedAnalysis(Analysis):
             child.save_attributes(corner(paths, i))
 
     def save_results(self, paths: Any, result: Result) -> None:
-        """Each child in turn, in its own folder."""
-        for i, child in enumerate(self.analyses):
-            child.save_results(corner(paths, i), result)
+        """Each child in turn, in its own folder; one that fails keeps no other from saving."""
+        each([partial(child.save_results, corner(paths, i), result) for i, child in enumerate(self.analyses)])
 
     def save_results_combined(self, paths: Any, result: Result) -> None:
         """The first child's, once."""
         self.analyses[0].save_results_combined(paths, result)
 
-    def latents_of(self, theta: Any, model: Model) -> dict[str, Any]:
+    def compute_latent_variables(self, parameters: Any, model: Model) -> dict[str, Any]:
         """Every child's latents under the child's number."""
-        vector, whole = self.own_vector(model)(theta), self.bound_model or model
-        return {f"{i}.{key}": value for i, child in enumerate(self.analyses) for key, value in child.latents_of(vector, whole).items()}
+        children = enumerate(self.analyses)
+        return {f"{i}.{key}": value for i, child in children for key, value in child.latents_of(parameters, model).items()}
 
     def fit_from(self, instance: Any) -> Any:
         """A tuple with each child's fit."""
@@ -173,13 +171,43 @@ class CombinedAnalysis(Analysis):
         return {"analyses": [analysis_identity(child) for child in self.analyses]}
 
 
+def each(calls: Sequence[Callable[[], Any]]) -> None:
+    """Make every call, also after one that fails; then raise what failed.
+
+    Raises
+    ------
+    ExceptionGroup
+        where several failed; the one error where it was one.
+    """
+    failures: list[Exception] = []
+    for call in calls:
+        try:
+            call()
+        except Exception as error:  # whatever a child's hook does, the next child's turn comes
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        told = "; ".join(f"{type(failure).__name__}: {failure}" for failure in failures)
+        raise ExceptionGroup(f"{len(failures)} of {len(calls)} children failed: {told}", failures)
+
+
 def corner(paths: Any, i: int) -> Any:
     """The folder of child ``i`` inside a result's corner of the store; ``paths`` itself where it has no folders."""
     return paths.child(str(i)) if hasattr(paths, "child") else paths
 
 
-def _bound_as(child: Analysis, returned: Analysis) -> Analysis:
-    bound = child.bound_model
+def returned_analysis(asked: Analysis, returned: Any, *, hook: str) -> Analysis:
+    """What a hook of ``asked`` returned, bound to the model of ``asked`` where it forgot it.
+
+    Raises
+    ------
+    ConfigError
+        when it is no analysis.
+    """
+    if not isinstance(returned, Analysis):
+        raise ConfigError(f"{hook} of {type(asked).__name__} returned {returned!r:.60}; it must return an Analysis, such as self.")
+    bound = asked.bound_model
     return returned.with_model(bound) if bound is not None and returned.bound_model is None else returned
 
 

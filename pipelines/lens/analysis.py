@@ -52,7 +52,7 @@ class LensAnalysis(Analysis):
         self.dataset = dataset
         self.preparation: Preparation = prepare(dataset)
         self.recenter = recenter
-        self.held: HeldLight | None = None
+        self.held_shape: Any = None
         self.LATENT_KEYS = latent_keys(dataset)  # type: ignore[misc]
         critical_mass_of(dataset)  # redshifts that contradict each other are refused before any search
 
@@ -80,6 +80,14 @@ class LensAnalysis(Analysis):
         with jax.ensure_compile_time_eval():
             return Facts.of(self.dataset, self.preparation, self.frame)
 
+    @cached_property
+    def held(self) -> HeldLight | None:
+        """The columns of the lens's light, where its shape is fixed; computed when asked for, so that a stored result costs nothing."""
+        if self.held_shape is None:
+            return None
+        with jax.ensure_compile_time_eval():
+            return compiled(held_light)(self.held_shape, self.frame)
+
     def modify_model(self, model: Model) -> Model:
         """Normal priors on centers, moved by the lens's position, where ``recenter``."""
         if not self.recenter:
@@ -93,12 +101,13 @@ class LensAnalysis(Analysis):
         return model.replace(moved)
 
     def modify_before_fit(self, paths: Any, model: Model) -> Analysis:
-        """Where the model fixes the shape of the lens's light, its columns are computed once for the whole search."""
+        """Where the model fixes the shape of the lens's light, its columns are computed once for the whole search, by `held`."""
         light = _fixed_light(model)
         if light is None:
             return self
         other = copy.copy(self)
-        other.held = compiled(held_light)(light, self.frame)
+        other.__dict__.pop("held", None)
+        other.held_shape = light
         return other
 
     def traced_arrays(self) -> tuple[Frame, HeldLight | None, Facts | None]:
@@ -108,7 +117,7 @@ class LensAnalysis(Analysis):
     def with_traced_arrays(self, arrays: tuple[Frame, HeldLight | None, Facts | None]) -> Analysis:
         """The analysis on another frame's arrays."""
         other = copy.copy(self)
-        other.__dict__["frame"], other.held, facts = arrays
+        other.__dict__["frame"], other.__dict__["held"], facts = arrays
         if facts is not None:
             other.__dict__["facts"] = facts
         return other

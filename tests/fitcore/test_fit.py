@@ -21,7 +21,8 @@ from fitcore.errors import (
     PrecisionError,
     SearchInterruptedError,
 )
-from fitcore.fit import HookWarning, Request, find, fit, rerun_hooks, run
+from fitcore.fit import Request, find, fit, run
+from fitcore.hooks import HookWarning, rerun_hooks
 from fitcore.model import Model, Normal, TruncatedNormal, Uniform
 from fitcore.store import Store
 
@@ -46,7 +47,7 @@ def test_posterior_evidence_and_hooks(use_jax: bool, toy_model: Model, store: St
     assert result.instance["a"] == result.samples_summary.best[0]
     again = point(use_jax=use_jax)
     same = fit(toy_model, again, prior_sampling(n_batches=100), store=store, progress=False)
-    assert again.calls == ["modify_model"]
+    assert again.calls == ["modify_model", "modify_before_fit", "modify_after_fit"]
     assert same.is_cached
     assert same.samples_summary == result.samples_summary
     assert same.samples == result.samples

@@ -287,6 +287,31 @@ def test_a_child_that_forgets_its_model_is_bound_again() -> None:
         assert changed.vector_likelihood(MODEL)(THETA) == -3.5
 
 
+def test_a_child_that_fails_keeps_no_other_from_saving() -> None:
+    class Failing(Child):
+        def save_results(self, paths: Any, result: Any) -> None:
+            raise RuntimeError(f"disk {self.factor:g} on fire")
+
+    last = Child()
+    with pytest.raises(RuntimeError, match=r"^disk 1 on fire$"):
+        CombinedAnalysis([Failing(), last]).save_results("p", "r")
+    assert last.calls == [("results", "p", "r")]
+    with pytest.raises(ExceptionGroup, match="2 of 3 children failed: RuntimeError: disk 1 on fire; RuntimeError: disk 2 on fire"):
+        CombinedAnalysis([Failing(), Failing(2.0), last]).save_results("p", "r")
+    assert last.calls == [("results", "p", "r")] * 2
+
+    class Blind(Child):
+        class Visualizer(Recording):
+            @staticmethod
+            def visualize(analysis: Any, paths: Any, instance: Any, during_analysis: bool) -> None:
+                raise RuntimeError("no screen")
+
+    combined = CombinedAnalysis([Blind(), last])
+    with pytest.raises(RuntimeError, match="no screen"):
+        combined.Visualizer.visualize(combined, "p", {"a": 1}, False)
+    assert last.calls[-1] == ("picture", {"a": 1}, False)
+
+
 def test_arrays_batching_and_batch_size_come_from_the_children() -> None:
     class Large(Child):
         batching = "map"
@@ -320,4 +345,5 @@ def test_children_of_children_keep_their_parameters_and_their_names() -> None:
     nested = CombinedAnalysis([pair(), Child(2.0)])
     assert nested.vector_likelihood(MODEL)(THETA) == pytest.approx(pair().vector_likelihood(MODEL)(THETA) + 2.0 * -0.25)
     assert list(nested.latents_of(THETA, MODEL)) == ["0.0.sum", "0.1.sum", "1.sum"]
+    assert nested.compute_latent_variables(THETA, MODEL) == nested.latents_of(THETA, MODEL)
     assert nested.instance_of(THETA, MODEL)[0] == pair().instance_of(THETA, MODEL)

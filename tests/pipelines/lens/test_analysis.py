@@ -80,6 +80,7 @@ def test_holding_leaves_the_first_analysis_alone(image: Imaging, held_model: Mod
     other = analysis.modify_before_fit(None, held_model)
     assert other is not analysis
     assert analysis.held is None
+    assert not {"frame", "held"} & set(vars(other))  # a stored result goes through this hook too, and must compile nothing
     assert digest(other.identity()) == digest(analysis.identity())
 
 
