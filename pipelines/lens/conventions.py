@@ -1,4 +1,4 @@
-"""Parameters of other packages and papers in ours, and back: one pair of functions for each parameter set. Formulas only, nothing is fitted.
+"""Parameters of other packages and papers in ours, and back: one pair of functions for each parameter set. Nothing is fitted.
 
 Ours: x right, y up, angles anticlockwise from +x, `einstein_radius` on the intermediate axis, ``ellipticity`` = (1-q)/(1+q) (cos 2 phi,
 sin 2 phi). Where the others differ is said in each docstring. Coordinates are taken as they are: a package whose x grows to the east wants
@@ -117,9 +117,7 @@ def to_autolens_nfw(halo: NFW) -> dict[str, Any]:
     }
 
 
-def from_lenstronomy_epl(
-    *, theta_E: float, gamma: float, e1: float, e2: float, center_x: float = 0.0, center_y: float = 0.0
-) -> PowerLaw:
+def from_lenstronomy_epl(*, theta_E: float, gamma: float, e1: float, e2: float, center_x: float = 0.0, center_y: float = 0.0) -> PowerLaw:
     """lenstronomy's ``EPL`` (and ``PEMD``): as ours under other names."""
     return PowerLaw(**_ours((center_x, center_y), (e1, e2), theta_E), slope=gamma)
 
@@ -146,7 +144,7 @@ def to_lenstronomy_sie(mass: Isothermal | PowerLaw) -> dict[str, Any]:
 
 
 def from_lenstronomy_shear(*, gamma1: float, gamma2: float, ra_0: float = 0.0, dec_0: float = 0.0) -> Shear:
-    """lenstronomy's ``SHEAR``. Ours is about the origin: a center of its own (``ra_0``, ``dec_0``) only moves the source, and is dropped."""
+    """lenstronomy's ``SHEAR``. Ours is about the origin: another center (``ra_0``, ``dec_0``) only moves the source, and is dropped."""
     del ra_0, dec_0
     return Shear(gamma_1=gamma1, gamma_2=gamma2)
 
