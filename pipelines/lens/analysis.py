@@ -35,7 +35,7 @@ class LensAnalysis(Analysis):
     dataset : the image.
     recenter : move the model's normal priors on centers to where the lens is; for a chain's first stage.
 
-    The latent variables are those of `latents.LATENTS` that the dataset can have: no mass without redshifts, no magnitudes without a zero point.
+    The latent variables are those of `latents.LATENTS` that the dataset can have: mass needs redshifts, magnitudes a zero point.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class LensAnalysis(Analysis):
         return other
 
     def traced_arrays(self) -> tuple[Frame, HeldLight | None, Facts | None]:
-        """Frame, held light, and facts once they were asked for: arguments of what is compiled, so that it serves all lenses of a survey."""
+        """Frame, held light, facts once they were asked for: arguments of what is compiled, so that it serves all lenses of a survey."""
         return self.frame, self.held, self.__dict__.get("facts")
 
     def with_traced_arrays(self, arrays: tuple[Frame, HeldLight | None, Facts | None]) -> Analysis:

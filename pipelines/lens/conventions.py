@@ -1,4 +1,4 @@
-"""Parameters of other packages and papers in ours, and back: one pair of functions for each parameter set. Formulas only, nothing is fitted.
+"""Parameters of other packages and papers in ours, and back: one pair of functions for each parameter set. Nothing is fitted.
 
 Ours: x right, y up, angles anticlockwise from +x, `einstein_radius` on the intermediate axis, ``ellipticity`` = (1-q)/(1+q) (cos 2 phi,
 sin 2 phi). Where the others differ is said in each docstring. Coordinates are taken as they are: a package whose x grows to the east wants
@@ -144,7 +144,7 @@ def to_lenstronomy_sie(mass: Isothermal | PowerLaw) -> dict[str, Any]:
 
 
 def from_lenstronomy_shear(*, gamma1: float, gamma2: float, ra_0: float = 0.0, dec_0: float = 0.0) -> Shear:
-    """lenstronomy's ``SHEAR``. Ours is about the origin: a center of its own (``ra_0``, ``dec_0``) only moves the source, and is dropped."""
+    """lenstronomy's ``SHEAR``. Ours is about the origin: another center (``ra_0``, ``dec_0``) only moves the source, and is dropped."""
     del ra_0, dec_0
     return Shear(gamma_1=gamma1, gamma_2=gamma2)
 

@@ -1,4 +1,4 @@
-"""Critical curves and caustics of any lens: contours of det A on a mesh, each point then placed on the curve by finding the root on its edge.
+"""Critical curves and caustics of any lens: contours of det A on a mesh, each point then moved along its edge to the root.
 
 The mesh is polar and logarithmic around the lens's center, so that the small radial curve of a steep profile is seen as well as the large
 tangential one; another lies around every further mass. `caustics` has what a fit needs of one plain lens, traceable and much faster.
@@ -27,8 +27,8 @@ SEAM = 1e-9
 """Ends of a line at angles 0 and 2 pi are one point when their log radii agree to this: they were found on the same edge."""
 DISTINCT = 1e-9
 """Points of a curve closer than this are one, arcsec."""
-ON_CURVE = 2e-3
-"""A curve whose points all lie within this many arcsec of another is that curve seen from another mass."""
+ON_CURVE = 0.1
+"""A curve whose points all lie within this fraction of its radius of another is that curve seen from another mass."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +37,7 @@ class CriticalCurve:
 
     Parameters
     ----------
-    kind : ``"tangential"`` or ``"radial"``, by the eigenvalue that vanishes; or ``"cut"``, the small circle around a singular center that has
+    kind : ``"tangential"`` or ``"radial"``, by the eigenvalue that vanishes; or ``"cut"``, a small circle around a singular center that has
         no radial curve: a source inside its caustic has an image more.
     curve, caustic : positions in arcsec, shape (n + 1, 2), the last the same as the first.
     """
@@ -155,9 +155,7 @@ def _stitched(lines: list[Array], turn: float) -> list[Array]:
     while open_ends:
         chain = open_ends.pop()
         while not _meet(chain[-1], chain[0], turn):
-            following = next(
-                (i for i, line in enumerate(open_ends) if _meet(chain[-1], line[0], turn) or _meet(chain[-1], line[-1], turn)), None
-            )
+            following = next((i for i, line in enumerate(open_ends) if any(_meet(chain[-1], line[k], turn) for k in (0, -1))), None)
             if following is None:
                 break  # it leaves the mesh
             line = open_ends.pop(following)
@@ -184,4 +182,5 @@ def _is_same(new: CriticalCurve, old: CriticalCurve) -> bool:
     along = np.diff(line, axis=0)
     away = points[:, None] - line[:-1]
     share = np.clip((away * along).sum(axis=2) / np.maximum((along**2).sum(axis=1), 1e-300), 0.0, 1.0)
-    return bool(np.linalg.norm(away - share[..., None] * along, axis=2).min(axis=1).max() < ON_CURVE)
+    farthest = np.linalg.norm(away - share[..., None] * along, axis=2).min(axis=1).max()
+    return bool(farthest < ON_CURVE * min(new.effective_radius, old.effective_radius))

@@ -41,8 +41,8 @@ class Imaging:
     mask : True where a pixel is used. Pixels of absurd noise are taken out.
     pixel_scale : arcsec per pixel.
     name : of the dataset; not part of the identity.
-    redshift_lens, redshift_source, band, magnitude_zero_point, position_angle_of_y (degrees east of north of the +y axis), is_mirrored (True
-        where east is clockwise of north), mask_radius, center : what is known.
+    redshift_lens, redshift_source, band, magnitude_zero_point, position_angle_of_y (degrees east of north of the +y axis), is_mirrored
+        (True where east is clockwise of north), mask_radius, center : what is known.
         ``center`` is the lens's position in arcsec, and ``mask_radius`` the radius in arcsec that is fitted, where a person gave them.
 
     Raises

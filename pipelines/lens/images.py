@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.lens.magnification import derivatives
-from pipelines.lens.tracing import ray_trace
 
 Array = NDArray[np.float64]
 Trace = Callable[[Array, Array], tuple[Array, Array]]
@@ -120,8 +119,11 @@ def point_images(
         seeds.append(_seeds(rays, rings, spokes, lambda u, v, c=middle: (c[0] + np.exp(u) * np.cos(v), c[1] + np.exp(u) * np.sin(v))))
     x, y, reach = np.concatenate(seeds, axis=1)
     x, y, missed = _polished(rays, x, y, reach)
+    is_image = missed < CLOSED
+    for middle in middles:  # where a singular deflection is softened, any ray ends
+        is_image &= np.hypot(x - middle[0], y - middle[1]) > FINEST
     at_centers = [middle for middle in middles if _images_its_center(rays, middle)]
-    x, y = (np.concatenate([part[missed < CLOSED], [c[i] for c in at_centers]]) for i, part in enumerate((x, y)))
+    x, y = (np.concatenate([part[is_image], [c[i] for c in at_centers]]) for i, part in enumerate((x, y)))
     return _told_apart(rays, x, y, center)
 
 

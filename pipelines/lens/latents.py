@@ -69,8 +69,7 @@ LATENTS: dict[str, Latent] = {
     ),
     "n_images": Latent(unit="", description="images of the source's center, without central ones (maxima, or within 0.06 arcsec)"),
     "position_scatter": Latent(
-        unit="arcsec",
-        description="root mean square distance of the arcs' bright spots, traced to the source, from their mean; NaN under two",
+        unit="arcsec", description="root mean square distance of the arcs' bright spots, traced back, from their mean; NaN under two"
     ),
 }
 OF_REDSHIFTS = ("mass_in_einstein",)
@@ -109,7 +108,7 @@ class Facts:
     arcs : True in the arcs, of the compared part, shape (v * v,).
     spots : bright spots of the arcs in arcsec, shape (`MOST_SPOTS`, 2); those from ``n_spots`` on count for nothing.
     mass_angle, shear_angle : degrees; the position angles are given within 90 of them, so that a posterior is not cut at 0 and 180.
-    light_sums : flux within the aperture of each column of a lens light of fixed shape, and of what has its own intensity; None where it is free.
+    light_sums : flux within the aperture of each column of a lens light of fixed shape, and of what has its own intensity; or None.
     """
 
     critical_mass: Any

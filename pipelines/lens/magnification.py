@@ -42,7 +42,7 @@ def hessian(masses: Sequence[Any], x: Any, y: Any) -> tuple[Any, Any, Any]:
 
 
 def hessian_of(mass: Any, x: Any, y: Any, alpha: tuple[Any, Any] | None = None) -> tuple[Any, Any, Any]:
-    """psi_xx, psi_xy and psi_yy of one mass at positions in arcsec; shapes of ``x``. ``alpha`` is its deflection there, where that is known."""
+    """psi_xx, psi_xy and psi_yy of one mass at positions in arcsec; shapes of ``x``. ``alpha`` is its deflection there, if known."""
     if isinstance(mass, PowerLaw | Isothermal):
         return _power_law(mass, x, y, deflection(mass, x, y) if alpha is None else alpha)
     zero = 0.0 * (x + y)
@@ -106,14 +106,14 @@ def magnification(masses: Sequence[Any], x: Any, y: Any) -> Any:
     """1 / det A at positions in arcsec; shape of ``x``. Its sign is the image's parity; infinite on a critical curve."""
     inverse = inverse_magnification(masses, x, y)
     with np.errstate(divide="ignore"):
-        return 1.0 / inverse
+        return array_module(inverse).divide(1.0, inverse)
 
 
 def enclosed_convergence(masses: Sequence[Any], radius: Any, *, center: tuple[Any, Any], n_angles: int = BOUNDARY_POINTS) -> Any:
     """Integral of kappa over the disc of ``radius`` around ``center``, arcsec^2; times the critical surface density it is the mass.
 
-    By Gauss's law it is half the flux of the deflection through the circle, so a center's cusp costs nothing; the trapezoidal rule on a circle
-    converges geometrically. Divide by pi radius^2 for the mean convergence.
+    By Gauss's law it is half the flux of the deflection through the circle, so a center's cusp costs nothing; the trapezoidal rule on a
+    circle converges geometrically. Divide by pi radius^2 for the mean convergence.
 
     Parameters
     ----------

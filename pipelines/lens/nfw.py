@@ -147,7 +147,7 @@ def nfw_deflection(x: Any, y: Any, *, ellipticity_1: Any, ellipticity_2: Any, ka
 
 
 def nfw_hessian(x: Any, y: Any, *, ellipticity_1: Any, ellipticity_2: Any, kappa_s: Any, scale_radius: Any) -> tuple[Any, Any, Any]:
-    """psi_xx, psi_xy, psi_yy at offsets ``x``, ``y`` from the center, arcsec, any one shape: the integrals of the deflection, differentiated."""
+    """psi_xx, psi_xy, psi_yy at offsets ``x``, ``y`` from the center, arcsec, any one shape: the deflection's integrals, differentiated."""
     xp = array_module(x, y, ellipticity_1, ellipticity_2, kappa_s, scale_radius)
     x, y = xp.asarray(x, dtype=xp.float64), xp.asarray(y, dtype=xp.float64)
     size = _size(ellipticity_1, ellipticity_2)

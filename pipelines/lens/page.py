@@ -12,13 +12,13 @@ from fitcore import Result, StageOutcome, __version__
 from pipelines.lens.assess import Assessment, assess, at_bound
 from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
+from pipelines.lens.latents import LATENTS, left_out
 from pipelines.lens.linear import masses_of, source_plane
 from pipelines.lens.loader import read_truth
 from pipelines.lens.report import Headline, ImagePlanes, Link, Posterior, Quantity, ReportContent, SourcePlane, StageRow, write_report
 from pipelines.lens.verdict import verdict_of
 
-UNITS = {"center_x": "arcsec", "center_y": "arcsec", "einstein_radius": "arcsec", "einstein_radius_effective": "arcsec"}
-LATENT_UNITS = {**UNITS, "position_angle": "deg", "shear_angle": "deg", "source_offset": "Einstein radii"}
+UNITS = {"center_x": "arcsec", "center_y": "arcsec", "einstein_radius": "arcsec"}
 SOURCE_PIXELS, SOURCE_HALF_WIDTH = 151, 0.6
 
 
@@ -136,7 +136,7 @@ def _latents(last: Result) -> list[Quantity]:
     return [
         Quantity(
             path=path,
-            unit=LATENT_UNITS.get(path, ""),
+            unit=LATENTS[path].unit if path in LATENTS else "",
             median=float(samples.median_pdf()[i]),
             lower=float(one[i, 0]),
             upper=float(one[i, 1]),
@@ -158,6 +158,7 @@ def _preparation(dataset: Imaging, found: Assessment, last: Result) -> dict[str,
         "lensed light inside the Einstein radius": f"{found.measures.inside_flux:.0%}",
         "gap to the next solution": "no other found" if np.isinf(found.measures.gap) else f"{found.measures.gap:.0f}",
     }
+    facts.update({key: f"left out: {reason}" for key, reason in left_out(dataset).items()})
     if decided is not None:
         facts["lens center"] = f"({decided.center[0]:.3f}, {decided.center[1]:.3f}) arcsec, by {decided.center_by}"
         facts["mask radius"] = f"{decided.mask_radius} arcsec, by {decided.mask_radius_by}"

@@ -1,4 +1,4 @@
-"""From the image's plane to the sky: position angles, solar masses, magnitudes. Cosmology is asked here, once for a dataset, and gives a number."""
+"""From the image's plane to the sky: position angles, solar masses, magnitudes. Cosmology is asked here only, for one number."""
 
 from __future__ import annotations
 

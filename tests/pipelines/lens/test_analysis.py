@@ -11,13 +11,13 @@ import jax
 import numpy as np
 import pytest
 
+from fitcore.errors import DataError, LinkError
 from fitcore.evaluation import BatchedLikelihood
 from fitcore.identity import digest
 from fitcore.model import Model, Normal
 from fitcore.samples import Samples
 from pipelines.lens.analysis import CENTERS, LensAnalysis
 from pipelines.lens.basin import PARAMETERS
-from pipelines.lens.caustics import effective_einstein_radius
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.linear import log_likelihood, pictures
 from pipelines.lens.mass import Isothermal
@@ -86,9 +86,12 @@ def test_holding_leaves_the_first_analysis_alone(image: Imaging, held_model: Mod
 
 def test_the_arrays_of_another_lens_take_the_place_of_its_own(image: Imaging, ring: SimpleNamespace, held_model: Model) -> None:
     other = LensAnalysis(replace(ring.make(seed=9), mask_radius=2.0))
-    frame, held = LensAnalysis(image).with_traced_arrays(other.traced_arrays()).traced_arrays()
+    frame, held, facts = LensAnalysis(image).with_traced_arrays(other.traced_arrays()).traced_arrays()
     assert frame is other.frame
     assert held is None
+    assert facts is None  # a search asks for none, and so the lens's light is not fitted for it
+    with_facts = LensAnalysis(image).with_traced_arrays((other.frame, None, other.facts))
+    assert with_facts.traced_arrays()[2] is other.facts
     assert LensAnalysis(image).frame is not other.frame
 
 
@@ -143,13 +146,23 @@ def test_identity_is_content_and_decisions_but_not_the_name(image: Imaging) -> N
         of(replace(image, center=(0.08, 0.0))),
         of(replace(image, mask_radius=1.9)),
         of(image, recenter=True),
+        # what only the latent variables see: they are stored with the result
+        of(replace(image, redshift_lens=0.2, redshift_source=0.7)),
+        of(replace(image, redshift_lens=0.2, redshift_source=0.8)),
+        of(replace(image, magnitude_zero_point=25.0)),
+        of(replace(image, position_angle_of_y=1.0)),
+        of(replace(image, is_mirrored=True)),
     ]
-    assert len({reference, *others}) == 7
+    assert len({reference, *others}) == 12
 
 
-def test_latents_are_finite_and_those_of_a_direct_computation(
-    image: Imaging, held_model: Model, theta: np.ndarray, truth: dict[str, float]
-) -> None:
+def test_redshifts_that_contradict_each_other_are_refused_before_any_search(image: Imaging) -> None:
+    with pytest.raises(DataError, match=r"the redshifts are 0\.7 of the lens and 0\.2 of the source"):
+        LensAnalysis(replace(image, redshift_lens=0.7, redshift_source=0.2))
+
+
+def test_latents_are_those_of_the_dataset_one_sample_or_many(image: Imaging, held_model: Model, theta: np.ndarray) -> None:
+    """`test_latents` has the numbers."""
     n = len(theta)
     samples = Samples(
         paths=held_model.paths,
@@ -158,40 +171,43 @@ def test_latents_are_finite_and_those_of_a_direct_computation(
         log_prior=np.zeros(n),
         log_weight=np.full(n, -np.log(n)),
     ).with_model(held_model)
-    latents = LensAnalysis(image).compute_latent_samples(samples)
+    analysis = LensAnalysis(image)
+    latents = analysis.compute_latent_samples(samples, batch_size=2)
     assert latents is not None
-    assert latents.paths == LensAnalysis.LATENT_KEYS
+    assert latents.paths == analysis.LATENT_KEYS
+    assert "mass_in_einstein" not in latents.paths  # no redshifts
     assert np.isfinite(latents.parameters).all()
-    for row, own in zip(theta, latents.parameters, strict=True):
-        p = dict(zip(held_model.paths, row, strict=True))
-        instance = held_model.instance_from_vector(row)
-        mass, shear = instance["mass"], instance["shear"]
-        radius = float(effective_einstein_radius([mass, shear], center=(mass.center_x, mass.center_y), n_angles=128))
-        e = complex(p["mass.ellipticity_1"], p["mass.ellipticity_2"])
-        g = complex(p["shear.gamma_1"], p["shear.gamma_2"])
-        away = complex(p["source.main.center_x"] - p["mass.center_x"], p["source.main.center_y"] - p["mass.center_y"])
-        expected = [radius, (1 - abs(e)) / (1 + abs(e)), np.degrees(np.angle(e)) / 2, abs(g), np.degrees(np.angle(g)) / 2]
-        assert own == pytest.approx([*expected, abs(away) / radius], rel=1e-6)
+    assert analysis.held is None
+    one = analysis.latents_of(theta[3], held_model)
+    for key in ("einstein_radius_effective", "magnification", "chi2_per_pixel_arc"):
+        assert float(one[key]) == pytest.approx(latents.column(key)[3], rel=1e-6)
+
+
+def test_samples_without_a_model_are_refused(image: Imaging, theta: np.ndarray) -> None:
+    zero = np.zeros(5)
+    samples = Samples(paths=tuple("abcdefghijk"), parameters=theta, log_likelihood=zero, log_prior=zero, log_weight=zero - np.log(5))
+    with pytest.raises(LinkError, match="compute_latent_samples needs samples that know their model"):
+        LensAnalysis(image).compute_latent_samples(samples)
 
 
 def test_the_effective_radius_of_an_isothermal_ellipse_is_its_einstein_radius(image: Imaging, held_model: Model) -> None:
-    """On the intermediate axis, and without shear; the angle of a mass along y is 90 degrees."""
+    """On the intermediate axis, and without shear; a mass along y points north."""
     model = held_model.replace({"shear.gamma_1": 0.0, "shear.gamma_2": 0.0})
     values = dict.fromkeys(model.paths, 0.0) | {"mass.einstein_radius": 1.1, "mass.ellipticity_1": -0.2}
     instance = model.instance_from_vector(np.array([values[path] for path in model.paths]))
     assert isinstance(instance["mass"], Isothermal)
     latents = LensAnalysis(image).latents_of(np.array([values[path] for path in model.paths]), model)
     assert float(latents["einstein_radius_effective"]) == pytest.approx(1.1, rel=1e-6)
-    assert float(latents["axis_ratio"]) == pytest.approx(0.8 / 1.2)
-    assert float(latents["position_angle"]) == pytest.approx(90.0)
-    assert float(latents["source_offset"]) == 0.0
+    assert float(latents["mass_axis_ratio"]) == pytest.approx(0.8 / 1.2)
+    assert float(latents["mass_pa_e_of_n"]) % 180.0 == pytest.approx(0.0)
+    assert np.isnan(float(latents["shear_pa_e_of_n"]))
 
 
 def test_a_mass_without_a_critical_curve_has_no_radius(image: Imaging, held_model: Model) -> None:
     values = dict.fromkeys(held_model.paths, 0.0) | {"mass.einstein_radius": 1e-4}
     latents = LensAnalysis(image).latents_of(np.array([values[path] for path in held_model.paths]), held_model)
     assert np.isnan(float(latents["einstein_radius_effective"]))
-    assert np.isfinite(float(latents["shear"]))
+    assert np.isfinite(float(latents["shear_magnitude"]))
 
 
 def test_the_fit_for_pictures_is_traceable(image: Imaging, held_model: Model, truth: dict[str, float]) -> None:

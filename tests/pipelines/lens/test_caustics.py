@@ -1,4 +1,4 @@
-"""Critical curves and the effective Einstein radius, against closed forms and against contours of det A on a grid."""
+"""The effective Einstein radius and the number of images along rays, against closed forms, contours of det A, and a solver of images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from fitcore.evaluation import compiled
-from pipelines.lens.caustics import INNERMOST, critical_curves, effective_einstein_radius, inverse_magnification, jacobian
+from pipelines.lens.caustics import along_rays, effective_einstein_radius, effective_radius_of, n_images_of
+from pipelines.lens.images import CENTRAL, point_images
+from pipelines.lens.magnification import inverse_magnification
 from pipelines.lens.mass import PowerLaw, Shear, Sheet
 
 CENTER = (0.1, -0.05)
@@ -24,8 +26,9 @@ def radius_of(masses: Masses, center: tuple[float, float], outermost: float) -> 
 
 
 @compiled
-def on_the_grid(masses: Masses) -> tuple[Any, ...]:
-    return (*jacobian(masses, X, Y), inverse_magnification(masses, X, Y))
+def rays_of(masses: Masses, source: tuple[float, float]) -> tuple[Any, Any, Any]:
+    rays = along_rays(masses, center=(masses[0].center_x, masses[0].center_y))
+    return rays, effective_radius_of(rays), n_images_of(rays, source)
 
 
 def lens(slope: float = 2.0, e: tuple[float, float] = (0.0, 0.0), gamma: tuple[float, float] = (0.0, 0.0), **changes: float) -> Masses:
@@ -59,10 +62,10 @@ def test_radius_of_the_sheared_sphere(gamma: tuple[float, float]) -> None:
     """The curve is r = theta_E (1 - gamma cos 2(phi - phi_gamma)) / (1 - gamma^2)."""
     square = gamma[0] ** 2 + gamma[1] ** 2
     assert radius(lens(gamma=gamma)) == pytest.approx(1.2 * np.sqrt(1.0 + 0.5 * square) / (1.0 - square), rel=1e-8)
-    angle = np.arange(360) * np.pi / 180
-    curve = critical_curves(lens(gamma=gamma), center=CENTER)["tangential"][0]
+    rays = rays_of(lens(gamma=gamma), CENTER)[0]
+    angle = np.arange(rays.radius.shape[1]) * 2 * np.pi / rays.radius.shape[1]
     expected = 1.2 * (1.0 - gamma[0] * np.cos(2 * angle) - gamma[1] * np.sin(2 * angle)) / (1.0 - square)
-    assert np.hypot(*(curve[:-1] - CENTER).T) == pytest.approx(expected, rel=1e-8)
+    assert np.asarray(rays.radius[0]) == pytest.approx(expected, rel=1e-8)
 
 
 def test_a_sheet_widens_the_curve() -> None:
@@ -77,16 +80,13 @@ def test_radius_agrees_with_the_contour_of_det_a(slope: float, e: tuple[float, f
     """Two ways that share nothing but det A; the contour's area is that of a polygon through points interpolated on a grid of 0.01."""
     masses = lens(slope, e, gamma)
     outside = np.hypot(X - CENTER[0], Y - CENTER[1]) > 0.5  # the radial curve is inside
-    det = np.where(outside, np.asarray(on_the_grid(masses)[3]), -1.0)
+    det = np.where(outside, inverse_magnification(masses, X, Y), -1.0)
     (contour,) = contourpy.contour_generator(x=AXIS, y=AXIS, z=det).lines(0.0)
     by_contour = np.sqrt(area(np.asarray(contour)) / np.pi)
     assert radius(masses) == pytest.approx(by_contour, rel=3e-5)
-    curve = critical_curves(masses, center=CENTER)["tangential"][0]
-    assert np.sqrt(area(curve) / np.pi) == pytest.approx(by_contour, rel=1e-4)
-    # 360 rays instead of 32, and another point inside
-    by_rays = np.sqrt(np.mean(np.sum((curve[:-1] - CENTER) ** 2, axis=1)))
-    assert radius(masses) == pytest.approx(by_rays, rel=1e-6)
-    assert radius(masses, (0.12, -0.03)) == pytest.approx(by_rays, rel=1e-6)
+    # another number of rays, and another point inside
+    assert radius(masses) == pytest.approx(float(rays_of(masses, CENTER)[1]), rel=1e-6)
+    assert radius(masses, (0.12, -0.03)) == pytest.approx(radius(masses), rel=1e-6)
 
 
 def test_a_lens_without_a_curve_has_no_radius() -> None:
@@ -97,41 +97,31 @@ def test_a_lens_without_a_curve_has_no_radius() -> None:
 
 def test_radial_curve_of_a_shallow_profile() -> None:
     """d alpha / dr = (2 - slope) (theta_E / r)^t = 1 with t = slope - 1, so r = theta_E (2 - slope)^(1 / t)."""
-    curves = critical_curves(lens(1.6), center=CENTER)
-    assert set(curves) == {"tangential", "radial"}
-    curve, caustic = curves["radial"]
+    rays = rays_of(lens(1.6), CENTER)[0]
     expected = 1.2 * 0.4 ** (1.0 / 0.6)
-    assert np.hypot(*(curve - CENTER).T) == pytest.approx(np.full(361, expected), rel=1e-8)
+    assert np.asarray(rays.radius[1]) == pytest.approx(np.full(rays.radius.shape[1], expected), rel=1e-8)
     beta = abs(expected - 1.2 * (1.2 / expected) ** (1.6 - 2.0))
-    assert np.hypot(*(caustic - CENTER).T) == pytest.approx(np.full(361, beta), rel=1e-7)
+    assert np.hypot(rays.beta_x[1] - CENTER[0], rays.beta_y[1] - CENTER[1]) == pytest.approx(np.full(rays.radius.shape[1], beta), rel=1e-7)
+    # none outside the central image's circle: the circle itself
+    steep = rays_of(lens(2.0), CENTER)[0]
+    assert np.asarray(steep.radius[1]) == pytest.approx(np.full(rays.radius.shape[1], CENTRAL), rel=1e-9)
+    assert not np.any(steep.exists[1])
 
 
-def test_cut_of_an_isothermal_lens() -> None:
-    """The cut of the singular isothermal sphere is a circle of the Einstein radius, less the small circle around the center."""
-    curves = critical_curves(lens(), center=CENTER)
-    assert set(curves) == {"tangential", "cut"}
-    assert np.hypot(*(curves["cut"][1] - CENTER).T) == pytest.approx(np.full(361, 1.2 - INNERMOST), rel=1e-9)
-    assert np.abs(curves["tangential"][1] - CENTER).max() < 1e-8  # the caustic is a point
+def test_the_number_of_images_is_that_of_a_solver() -> None:
+    """Random lenses and sources: the winding numbers of caustics against images that were looked for one by one."""
+    rng = np.random.default_rng(3)
+    seen = []
+    for _ in range(60):
+        e, gamma, source = 0.15 * rng.standard_normal(2), 0.05 * rng.standard_normal(2), 0.35 * rng.standard_normal(2)
+        masses = lens(rng.uniform(1.5, 2.5), tuple(e), tuple(gamma), convergence_0=rng.uniform(0.0, 0.1))
+        images = point_images(masses, tuple(source), center=CENTER)
+        seen.append(int((~images.is_central).sum()))
+        assert float(rays_of(masses, tuple(source))[2]) == seen[-1]
+    assert set(seen) >= {1, 2, 4}
 
 
-def test_cusps_of_the_sheared_sphere() -> None:
-    """On the x axis r = theta_E / (1 + gamma), traced to (1 - gamma) r - theta_E; on the y axis with gamma reversed."""
-    gamma = 0.1
-    curve, caustic = critical_curves(lens(gamma=(gamma, 0.0), center_x=0.0, center_y=0.0), center=(0.0, 0.0))["tangential"]
-    assert np.array_equal(curve[0], curve[-1])
-    assert np.array_equal(caustic[0], caustic[-1])
-    assert caustic[0] == pytest.approx([(1 - gamma) * 1.2 / (1 + gamma) - 1.2, 0.0], abs=1e-8)
-    assert caustic[90] == pytest.approx([0.0, (1 + gamma) * 1.2 / (1 - gamma) - 1.2], abs=1e-8)
-
-
-def test_jacobian_is_convergence_and_shear() -> None:
-    power_law, shear, _ = masses = lens(1.9, (0.1, 0.2), (0.04, -0.03), convergence_0=0.1)
-    kappa, gamma_1, gamma_2, det = (np.asarray(part)[::37, ::41] for part in on_the_grid(masses))
-    x, y = X[::37, ::41], Y[::37, ::41]
-    assert kappa == pytest.approx(power_law.convergence(x, y) + 0.1, rel=1e-7)
-    h = 1e-5
-    (right_x, right_y), (left_x, left_y) = (power_law.deflection(x + d, y) for d in (h, -h))
-    (up_x, up_y), (down_x, down_y) = (power_law.deflection(x, y + d) for d in (h, -h))
-    assert gamma_1 == pytest.approx(0.25 * (right_x - left_x - up_y + down_y) / h + shear.gamma_1, rel=1e-5, abs=1e-7)
-    assert gamma_2 == pytest.approx(0.25 * (right_y - left_y + up_x - down_x) / h + shear.gamma_2, rel=1e-5, abs=1e-7)
-    assert det == pytest.approx((1 - kappa) ** 2 - gamma_1**2 - gamma_2**2, rel=1e-9, abs=1e-12)
+def test_a_lens_without_a_curve_has_no_number_of_images() -> None:
+    assert np.isnan(rays_of(lens(einstein_radius=0.0), CENTER)[2])
+    assert np.isnan(rays_of(lens(einstein_radius=0.5 * CENTRAL), CENTER)[2])  # all of it would be central
+    assert float(rays_of(lens(), (9.0, 9.0))[2]) == 1.0

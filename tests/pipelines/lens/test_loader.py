@@ -126,6 +126,17 @@ def test_pixel_scale_and_angle_come_from_the_wcs(folder: Path, angle: float) -> 
     assert image.position_angle_of_y == pytest.approx(east_of_north, abs=1e-4)
 
 
+def test_the_zero_point_is_the_headers_unless_info_says_another(folder: Path) -> None:
+    assert Imaging.from_folder(folder).magnitude_zero_point is None
+    header = fits.Header({"MAGZERO": 24.6})
+    write(folder / "image.fits", planes()["image"], header)
+    assert Imaging.from_folder(folder).magnitude_zero_point == 24.6
+    with (folder / "info.yaml").open("a") as stream:
+        stream.write("\nmagnitude_zero_point: 25.5\n")
+    assert Imaging.from_folder(folder).magnitude_zero_point == 25.5
+    assert loader.zero_point(fits.Header({"MAGZERO": "unknown"})) == {}
+
+
 def test_info_goes_before_the_wcs(folder: Path) -> None:
     write(folder / "image.fits", planes()["image"], sky(0.0, 0.13))
     assert Imaging.from_folder(folder).pixel_scale == 0.05

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from pipelines.lens.geometry import ellipticity
 from pipelines.lens.mass import NFW
-from pipelines.lens.nfw import _enclosed, _sloped, nfw_convergence, nfw_deflection, nfw_potential
+from pipelines.lens.nfw import _enclosed, _sloped, _steepness, nfw_convergence, nfw_deflection, nfw_hessian, nfw_potential
 
 FIELDS = ("center_x", "center_y", "ellipticity_1", "ellipticity_2", "kappa_s", "scale_radius")
 
@@ -150,3 +150,25 @@ def test_center_is_not_deflected() -> None:
     lens = halo()
     assert lens.deflection(np.array([0.1]), np.array([-0.2])) == (pytest.approx([0.0], abs=1e-30), pytest.approx([0.0], abs=1e-30))
     assert nfw_potential(0.0, 0.0, ellipticity_1=0.1, ellipticity_2=0.0, kappa_s=1.0, scale_radius=1.0) == pytest.approx(0.0, abs=1e-30)
+
+
+def test_steepness_is_the_derivative_of_the_slope() -> None:
+    """On both sides of the borders between series and closed forms."""
+    square = np.array([1e-6, 1e-3, 0.3, 0.9499, 0.9501, 0.97, 1.0, 1.03, 1.0499, 1.0501, 5.0, 1e3])
+    exact = jax.vmap(jax.grad(_sloped))(jnp.asarray(square))
+    assert _steepness(square) == pytest.approx(np.asarray(exact), rel=1e-11)
+
+
+@pytest.mark.parametrize("q", [1.0, 0.7, 0.1])
+@pytest.mark.parametrize("r", [1e-5, 1e-2, 1.0, 100.0])
+def test_second_derivatives_of_any_ellipse_and_radius(q: float, r: float) -> None:
+    """Those of the deflection, and their trace the convergence."""
+    e_1, e_2 = ellipticity(q, 0.6)
+    shape = {"ellipticity_1": e_1, "ellipticity_2": e_2, "kappa_s": 0.3, "scale_radius": 1.0}
+    at = jnp.array([r * np.cos(1.3), r * np.sin(1.3)])
+    matrix = np.asarray(jax.jit(jax.jacfwd(lambda v: jnp.stack(nfw_deflection(v[0], v[1], **shape))))(at))
+    psi_xx, psi_xy, psi_yy = nfw_hessian(float(at[0]), float(at[1]), **shape)
+    scale = np.abs(matrix).max()
+    assert np.array([[psi_xx, psi_xy], [psi_xy, psi_yy]]) / scale == pytest.approx(matrix / scale, abs=1e-11)
+    kappa = nfw_convergence(float(at[0]), float(at[1]), **shape)
+    assert 0.5 * (psi_xx + psi_yy) == pytest.approx(kappa, rel=1e-11)

@@ -96,7 +96,8 @@ def test_quantities_are_those_of_the_results(written: tuple[str, ReportContent],
     units = {row.path: row.unit for row in (*content.parameters, *content.latents)}
     assert units["mass.einstein_radius"] == units["source.main.center_x"] == "arcsec"
     assert units["mass.slope"] == ""
-    assert units["position_angle"] == "deg"
+    assert units["mass_pa_e_of_n"] == "deg"
+    assert units["einstein_radius_effective"] == "arcsec"
     assert content.headline.log_evidence == last.log_evidence
     assert content.headline.einstein_radius_effective is not None
     assert content.headline.einstein_radius_effective.median == pytest.approx(1.1, rel=0.02)
@@ -145,4 +146,6 @@ def test_what_was_decided_is_told(written: tuple[str, ReportContent]) -> None:
     assert facts["mask radius"] == "2.0 arcsec, by info.yaml"
     assert facts["lens center"].endswith("by brightest pixel")
     assert facts["images of the source"] == 2
+    assert facts["mass_in_einstein"] == "left out: the dataset has no redshift_lens and no redshift_source; add it to info.yaml"
+    assert "no magnitude_zero_point" in facts["lens_magnitude"]
     assert facts["used pixels"] > facts["arc pixels"] > 0
