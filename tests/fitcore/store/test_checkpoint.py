@@ -148,6 +148,16 @@ def test_a_damaged_state_is_set_aside_and_the_one_before_is_used(store, what, ho
     assert checkpoint.load_arrays() == {"n": 1}  # and without a warning from now on
 
 
+def test_a_flipped_bit_that_no_format_would_notice_is_noticed(store):
+    checkpoint = store.checkpoint(DIGEST, fingerprint=FINGERPRINT)
+    for n, text in ((1, b"old"), (2, b"new")):
+        checkpoint.save_through(lambda path, text=text: path.write_bytes(text), n_calls=n, suffix=".bin")
+    path = max(checkpoint.folder.glob("state-*.bin"))
+    path.write_bytes(b"neu")
+    with pytest.warns(QuarantineWarning, match="checkpoint"):
+        assert checkpoint.load_through(lambda path: path.read_bytes()) == b"old"
+
+
 def test_a_file_that_its_own_reader_refuses_is_set_aside(store):
     checkpoint = store.checkpoint(DIGEST, fingerprint=FINGERPRINT)
     checkpoint.save_through(lambda path: path.write_text("old"), n_calls=1, suffix=".txt")
