@@ -21,9 +21,9 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
 from fitcore.analysis.latent import equal_weight
 from fitcore.analysis.update import QuickUpdates
-from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError, SpecError
+from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError
 from fitcore.evaluation import BatchedLikelihood
-from fitcore.identity import canonical, digest, form_differences, form_digest
+from fitcore.identity import canonical, digest, form_differences
 from fitcore.limits import Limits
 from fitcore.model import Model
 from fitcore.progress import console_progress
@@ -42,6 +42,7 @@ from fitcore.stored import (
     store_latents,
     stored_request,
     summary_of,
+    usable_record,
 )
 
 FORMAT_VERSION = 1
@@ -152,17 +153,8 @@ def _refuse(analysis: Any) -> Analysis:
 
 def find(request: Request, store: Store) -> Result | None:
     """The stored result of a request, or None. Reads the summary only."""
-    record = store.lookup(request.digest)
-    if record is None:
-        return None
-    try:
-        if form_digest(record.spec) != request.digest:
-            raise SpecError("what was asked, as it records it, has another digest")
-        summary_of(record.attributes)
-    except SpecError as error:  # its hash is right and its content is not: it was not made by fitcore, or by another version
-        store.quarantine(request.digest, f"the result cannot be used: {error}")
-        return None
-    return _result(request, request.analysis, store, record.attributes, is_cached=True)
+    record = usable_record(store, request.digest)
+    return None if record is None else _result(request, request.analysis, store, record.attributes, is_cached=True)
 
 
 def run(
