@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import sys
 import warnings
 from collections.abc import Callable
@@ -242,6 +243,9 @@ def check_installation(store: StoreOption = None) -> None:
 
 def main() -> None:
     """Entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no ± must not cost the answer
     app()
 
 
