@@ -22,10 +22,10 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
 from fitcore.analysis.latent import equal_weight
 from fitcore.analysis.update import QuickUpdates
-from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError, SpecError
+from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError
 from fitcore.evaluation import BatchedLikelihood
 from fitcore.hooks import after_commit, cached_result, guarded, running_analysis
-from fitcore.identity import canonical, digest, form_digest
+from fitcore.identity import canonical, digest
 from fitcore.limits import Limits
 from fitcore.model import Model
 from fitcore.progress import console_progress
@@ -35,7 +35,7 @@ from fitcore.samples import Samples
 from fitcore.search.base import Problem, Progress, ProgressEvent, Search, SearchOutcome, silent
 from fitcore.store import Lease, Store
 from fitcore.store.temporary import removed_with, temporary_store
-from fitcore.stored import latents_part, n_latent_samples, store_latents, summary_of
+from fitcore.stored import latents_part, n_latent_samples, store_latents, usable_record
 
 FORMAT_VERSION = 1
 LIBRARIES = ("numpy", "scipy", "jax", "jaxlib", "nautilus-sampler", "blackjax", "dynesty", "scikit-learn", "h5py", "fitcore")
@@ -141,17 +141,8 @@ def _refuse(analysis: Any) -> Analysis:
 
 def find(request: Request, store: Store) -> Result | None:
     """The stored result of a request, or None. Reads the summary only; its analysis is the one that a first run's result has."""
-    record = store.lookup(request.digest)
-    if record is None:
-        return None
-    try:
-        if form_digest(record.spec) != request.digest:
-            raise SpecError("what was asked, as it records it, has another digest")
-        summary_of(record.attributes)
-    except SpecError as error:  # its hash is right and its content is not: it was not made by fitcore, or by another version
-        store.quarantine(request.digest, f"the result cannot be used: {error}")
-        return None
-    return cached_result(request, store, record.attributes)
+    record = usable_record(store, request.digest)
+    return None if record is None else cached_result(request, store, record.attributes)
 
 
 def run(

@@ -8,8 +8,8 @@ from typing import Any
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
-from fitcore.errors import ConfigError, CorruptResultError, ResultNotFoundError
-from fitcore.identity import canonical, is_form
+from fitcore.errors import ConfigError, CorruptResultError, ResultNotFoundError, SpecError
+from fitcore.identity import canonical, form_digest, is_form
 from fitcore.model import Model
 from fitcore.samples import Samples
 from fitcore.store import Record, Store
@@ -43,6 +43,21 @@ def summary_of(attributes: Mapping[str, Any]) -> SamplesSummary:
         when there is none that fitcore can have written.
     """
     return SamplesSummary.from_dict(attributes.get("summary", {}))
+
+
+def usable_record(store: Store, key: str) -> Record | None:
+    """The stored result of a digest, or None. What is whole by its hashes and was not made by fitcore goes to quarantine, and is a miss."""
+    record = store.lookup(key)
+    if record is None:
+        return None
+    try:
+        if form_digest(record.spec) != key:
+            raise SpecError("what was asked, as it records it, has another digest")
+        summary_of(record.attributes)
+    except SpecError as error:
+        store.quarantine(key, f"the result cannot be used: {error}")
+        return None
+    return record
 
 
 def n_latent_samples(part: Record) -> int:

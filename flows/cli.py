@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 
 from fitcore import ConfigError, FitcoreError, Store, StoreError
-from flows import catalogue, doctor, settings, upkeep
+from flows import catalogue, doctor, early, settings, upkeep
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import INTERRUPTED_TWICE, WRONG_INPUT, parse_duration, run_datasets
 from flows.records import checked, row_of
@@ -106,6 +107,7 @@ def run(
             typer.echo(json_line(row))
     else:
         output().print(rows_table(rows))
+    early.ignore()
     raise typer.Exit(code)
 
 
@@ -242,6 +244,9 @@ def check_installation(store: StoreOption = None) -> None:
 
 def main() -> None:
     """Entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no ± must not cost the answer
     app()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -89,11 +91,33 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+class Unfailing:
+    """A stream whose reader may leave, or whose disk may fill up, and nobody notices: what is told of a run must not end it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 class Display:
     """Progress of a run on standard error: one live line on a terminal, a line now and then elsewhere, nothing when quiet."""
 
     def __init__(self, *, quiet: bool, no_color: bool) -> None:
-        self.console = Console(stderr=True, no_color=no_color, highlight=False, soft_wrap=True)
+        file: Any = None if sys.stderr is None else Unfailing(sys.stderr)  # none where it was closed: rich knows what to do
+        self.console = Console(file=file, stderr=True, no_color=no_color, highlight=False, soft_wrap=True)
         self.quiet = quiet
         self.name = ""
         self._status: Status | None = None

@@ -1,4 +1,5 @@
-"""What a signal does to the command line before and after a run: it ends at once, in words, with the exit code of an interruption.
+"""What a signal does to the command line outside a run: before, it ends it at once, in words, with the exit code of an interruption; once
+the answer is out, nothing.
 
 The imports take seconds. Without this a Ctrl-C in the midst of them prints a traceback, or is lost where a library catches what its own
 optional imports raise; SIGTERM and SIGHUP end the process with a code that tells a scheduler of a crash. A run has handlers of its own.
@@ -25,6 +26,15 @@ def answer() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+
+
+def ignore() -> None:
+    """Let signals change nothing any more: the answer is out, and its exit code is the one that counts.
+
+    Python itself would put back the system's handlers as it ends, and a signal in that moment make a crash of a run that is done.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end(number: int, frame: Any) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import math
+import sys
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from flows import cli
 from flows.console import Display, clean, duration, json_line, quantity, rows_table
 
 
@@ -92,3 +96,30 @@ def test_quiet_still_says_what_matters(capsys: pytest.CaptureFixture[str]) -> No
         display.hear({"event": "progress", "stage": "first", "phase": "exploring", "n_calls": 50, "log_evidence": None, "text": ""})
         display.hear({"event": "warning", "kind": "StoreWarning", "text": "the disk is nearly full"})
     assert capsys.readouterr().err == "StoreWarning: the disk is nearly full\n"
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_progress_that_nobody_can_read_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Full())
+    with Display(quiet=False, no_color=True) as display:
+        display.say("saving")
+        display.hear({"event": "warning", "kind": "StoreWarning", "text": "x"})
+    monkeypatch.setattr(sys, "stderr", None)
+    with Display(quiet=False, no_color=True) as display:
+        display.say("saving")
+
+
+def test_a_terminal_that_knows_few_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(cli, "app", lambda: print("1 \u00b1 \udcff"))
+    cli.main()
+    sys.stdout.flush()
+    assert written.getvalue() == b"1 \\xb1 \\udcff\n"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows import early
 from flows.launch import INTERRUPTED
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_one_exit_code() -> None:
@@ -64,3 +69,22 @@ def test_a_signal_that_is_ignored_stays_ignored(fitcore: Any, finished: Any) -> 
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "accept" in output
+
+
+LATE = """
+import os, signal, sys
+from flows import early
+early.answer()
+class Late:
+    def __del__(self, end=os.kill, pid=os.getpid(), number=signal.SIGTERM):
+        end(pid, number)
+late = Late()  # goes with the module, when Python has put back the system's handlers
+if sys.argv[1] == "ignoring":
+    early.ignore()
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("ignoring", 3), ("answering", -signal.SIGTERM)])
+def test_a_signal_after_the_answer_leaves_the_exit_code_alone(how: str, code: int) -> None:
+    assert subprocess.run([sys.executable, "-c", LATE, how], cwd=ROOT, check=False).returncode == code
