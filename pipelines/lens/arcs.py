@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 CORE = 0.3
 """Within this many arcsec of the lens's center a residual is that of its light."""
 MOST_SPOTS, APART, FAINTEST, SIGNIFICANT = 6, 5, 0.2, 5.0
-"""Spots at most; side in binned pixels of the square in which each is brightest; least significance over the brightest's, and in itself."""
+"""Spots at most; side in binned pixels of the square in which each is the brightest; least share of the brightest, and significance."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

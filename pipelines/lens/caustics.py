@@ -1,7 +1,6 @@
 """The effective Einstein radius and the number of images, from the critical curves met along rays from the lens's center; traceable by JAX.
 
-Along a ray both eigenvalues of the inverse magnification matrix, 1 - kappa -+ gamma, grow outward, so each has one zero, found
-by bisecting.
+Along a ray both eigenvalues of the inverse magnification matrix, 1 - kappa -+ gamma, grow outward: each has one zero, found by bisection.
 The tangential curve is then known to machine precision at any number of angles, and its area by the trapezoidal rule, which is spectrally
 accurate for a closed smooth curve. That suffices for one lens whose curve is seen whole from its center. `critical` finds the curves of any
 lens, `images` the images of any source; both are dearer and not traceable.

@@ -51,7 +51,7 @@ def from_autolens_power_law(
     """PyAutoLens's `PowerLaw`: ``centre`` is (y, x), ``ell_comps`` (1-q)/(1+q) (sin 2 phi, cos 2 phi)."""
     shape = (ell_comps[1], ell_comps[0])
     q = float(axis_ratio(*shape))
-    return PowerLaw(**_ours(centre[::-1], shape, _radius_of_mean_axis(einstein_radius, q, slope)), slope=slope)
+    return PowerLaw(**_ours((centre[1], centre[0]), shape, _radius_of_mean_axis(einstein_radius, q, slope)), slope=slope)
 
 
 def to_autolens_power_law(mass: PowerLaw) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def from_autolens_isothermal(
 ) -> Isothermal:
     """PyAutoLens's `Isothermal`: its `PowerLaw` of slope 2, so that ours is 2 sqrt(q) / (1 + q) of its Einstein radius."""
     shape = (ell_comps[1], ell_comps[0])
-    return Isothermal(**_ours(centre[::-1], shape, _radius_of_mean_axis(einstein_radius, float(axis_ratio(*shape)), 2.0)))
+    return Isothermal(**_ours((centre[1], centre[0]), shape, _radius_of_mean_axis(einstein_radius, float(axis_ratio(*shape)), 2.0)))
 
 
 def to_autolens_isothermal(mass: Isothermal) -> dict[str, Any]:

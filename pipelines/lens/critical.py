@@ -110,7 +110,7 @@ def _further_centers(masses: Sequence[Any], center: tuple[float, float], outermo
 
 def _around(masses: Sequence[Any], center: tuple[float, float], outermost: float, n_angles: int, n_radii: int) -> list[CriticalCurve]:
     """Closed curves on a polar mesh around one center."""
-    angles = np.arange(n_angles + 1) * (2.0 * np.pi / n_angles)
+    angles: Array = np.arange(n_angles + 1, dtype=np.float64) * (2.0 * np.pi / n_angles)  # type: ignore[assignment]
     logs = np.linspace(np.log(INNERMOST), np.log(outermost), n_radii)
 
     def place(angle: Array, log: Array) -> tuple[Array, Array]:

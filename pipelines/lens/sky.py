@@ -6,7 +6,7 @@ from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.constants import G, c
+from astropy.constants import G, c  # type: ignore[attr-defined]
 from astropy.cosmology import FlatLambdaCDM
 
 from fitcore.errors import DataError
@@ -51,7 +51,7 @@ def critical_mass(redshift_lens: float, redshift_source: float) -> float:
             f"the redshifts are {redshift_lens} of the lens and {redshift_source} of the source; the lens must be above 0 and the source "
             "beyond the lens. Mend redshift_lens and redshift_source in info.yaml, or leave them out."
         )
-    cosmology = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=MATTER_DENSITY)
+    cosmology: Any = FlatLambdaCDM(H0=HUBBLE_CONSTANT, Om0=MATTER_DENSITY)  # type: ignore[call-arg]
     near, far = cosmology.comoving_distance([redshift_lens, redshift_source])
     to_lens, to_source, between = near / (1.0 + redshift_lens), far / (1.0 + redshift_source), (far - near) / (1.0 + redshift_source)
     density = c**2 / (4.0 * np.pi * G) * to_source / (to_lens * between)

