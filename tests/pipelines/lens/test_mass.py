@@ -245,7 +245,8 @@ def test_a_core_that_vanishes_leaves_the_power_law() -> None:
     for slope in (1.6, 2.0, 2.4):
         plain = power_law(0.6, slope=slope)
         cored = CoredPowerLaw(**{name: getattr(plain, name) for name in plain.__dataclass_fields__}, core_radius=1e-5)
-        assert np.array(cored.deflection(X, Y)) == pytest.approx(np.array(plain.deflection(X, Y)), rel=1e-5)
+        away = np.array(cored.deflection(X, Y)) - np.array(plain.deflection(X, Y))
+        assert np.max(np.hypot(*away) / np.hypot(*plain.deflection(X, Y))) < 1e-5
         assert cored.convergence(X, Y) == pytest.approx(plain.convergence(X, Y), rel=1e-8)
 
 
