@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from pipelines.lens.columns import GaussianBasis
     from pipelines.lens.dataset import Imaging
     from pipelines.lens.light import Gaussian, Sersic
-    from pipelines.lens.mass import NFW, Isothermal, PowerLaw, Shear, Sheet
+    from pipelines.lens.mass import NFW, CoredPowerLaw, GaussianMass, Isothermal, PowerLaw, Shear, Sheet
     from pipelines.lens.stages import lens_pipeline
 
 __all__ = [
     "NFW",
     "Basin",
+    "CoredPowerLaw",
     "Gaussian",
     "GaussianBasis",
+    "GaussianMass",
     "Imaging",
     "Isothermal",
     "LensAnalysis",
@@ -38,7 +40,7 @@ _MODULES = {
     "columns": ("GaussianBasis",),
     "dataset": ("Imaging",),
     "light": ("Gaussian", "Sersic"),
-    "mass": ("NFW", "Isothermal", "PowerLaw", "Shear", "Sheet"),
+    "mass": ("NFW", "CoredPowerLaw", "GaussianMass", "Isothermal", "PowerLaw", "Shear", "Sheet"),
     "stages": ("lens_pipeline",),
 }
 

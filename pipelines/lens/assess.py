@@ -123,11 +123,13 @@ def at_bound(result: Result) -> tuple[str, ...]:
 
 
 def intervals(samples: Samples) -> dict[str, dict[str, float]]:
-    """Median, lower and upper at 1 sigma of every column; NaN samples of a column are left out."""
+    """Median, lower and upper at 1 sigma of every column; NaN samples of a column are left out, and a column that has nothing else."""
     rows = {}
     for path in samples.paths:
         column = samples.column(path)
-        good = np.isfinite(column)
+        good = np.isfinite(column) & (samples.weight > 0)
+        if not good.any():
+            continue
         lower, median, upper = weighted_quantile(column[good], ONE_SIGMA, samples.weight[good])
         rows[path] = {"median": float(median), "lower": float(lower), "upper": float(upper)}
     return rows

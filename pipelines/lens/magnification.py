@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pipelines.lens.geometry import array_module
-from pipelines.lens.mass import NFW, Isothermal, PowerLaw, Shear, Sheet
+from pipelines.lens.mass import NFW, CoredPowerLaw, GaussianMass, Isothermal, PowerLaw, Shear, Sheet
 from pipelines.lens.nfw import nfw_hessian
 from pipelines.lens.tracing import deflection, total_deflection
 
@@ -53,6 +53,8 @@ def hessian_of(mass: Any, x: Any, y: Any, alpha: tuple[Any, Any] | None = None) 
     if isinstance(mass, NFW):
         shape = {name: getattr(mass, name) for name in ("ellipticity_1", "ellipticity_2", "kappa_s", "scale_radius")}
         return nfw_hessian(x - mass.center_x, y - mass.center_y, **shape)
+    if isinstance(mass, CoredPowerLaw | GaussianMass):
+        return mass.second_derivatives(x, y)
     return _differentiated(mass, x, y)
 
 

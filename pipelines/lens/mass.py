@@ -3,7 +3,8 @@
 beta = theta - alpha(theta), kappa = div(alpha) / 2. `PowerLaw` and `Isothermal` follow Tessore & Metcalf 2015 (A&A 580, A79), rewritten in
 the complex ellipticity so that no angle appears:
 alpha = theta_E sqrt(1 - |eps|^2) (theta_E / R)^(t - 1) v F(1, t/2; 2 - t/2; -conj(eps) v^2)
-with t = slope - 1 and v the unit vector of w = z - eps conj(z). The integrals of `NFW` are in `nfw`.
+with t = slope - 1 and v the unit vector of w = z - eps conj(z). The integrals of `NFW`, `CoredPowerLaw` and `GaussianMass` are in
+`homoeoid`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import jax
 import numpy as np
 
 from fitcore.model import Leaf, component, leaf
+from pipelines.lens import homoeoid
 from pipelines.lens.geometry import array_module, ellipse_vector, elliptical_radius
 from pipelines.lens.nfw import nfw_convergence, nfw_deflection, nfw_potential
 
@@ -222,3 +224,65 @@ class NFW:
     def potential(self, x: Any, y: Any) -> Any:
         """psi in arcsec^2, zero at the center."""
         return nfw_potential(x - self.center_x, y - self.center_y, **self._shape())
+
+
+class _Smooth:
+    """Deflection, convergence and potential of a mass whose `_profile` is known, by `homoeoid`. No fields: those are the component's."""
+
+    def _profile(self) -> homoeoid.Profile:
+        raise NotImplementedError
+
+    def _offsets(self, x: Any, y: Any) -> tuple[Any, ...]:
+        own: Any = self
+        fields = [getattr(own, name) for name in own.__dataclass_fields__ if not name.startswith(("center", "ellipticity"))]
+        return (self._profile(), x - own.center_x, y - own.center_y, own.ellipticity_1, own.ellipticity_2, *fields)
+
+    def deflection(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """(alpha_x, alpha_y) at positions in arcsec; shapes of ``x``."""
+        return homoeoid.deflection(*self._offsets(x, y))
+
+    def convergence(self, x: Any, y: Any) -> Any:
+        """kappa at positions in arcsec."""
+        return homoeoid.convergence(*self._offsets(x, y)[:5])
+
+    def potential(self, x: Any, y: Any) -> Any:
+        """psi in arcsec^2, zero at the center."""
+        return homoeoid.potential(*self._offsets(x, y))
+
+    def second_derivatives(self, x: Any, y: Any) -> tuple[Any, Any, Any]:
+        """psi_xx, psi_xy and psi_yy at positions in arcsec."""
+        return homoeoid.second_derivatives(*self._offsets(x, y))
+
+
+@component
+class CoredPowerLaw(_Smooth):
+    """Power law with a core: kappa = (3 - slope)/2 (einstein_radius^2 / (R^2 + core_radius^2))^((slope - 1)/2), R as for `PowerLaw`.
+
+    Lengths in arcsec, on the intermediate axis; ``einstein_radius`` is that of the power law which it is without the core.
+    """
+
+    center_x: Leaf
+    center_y: Leaf
+    ellipticity_1: Leaf = leaf(lower=-1.0, upper=1.0, open_lower=True, open_upper=True)
+    ellipticity_2: Leaf = leaf(lower=-1.0, upper=1.0, open_lower=True, open_upper=True)
+    einstein_radius: Leaf = leaf(lower=0.0)
+    slope: Leaf = leaf(lower=1.0, upper=3.0, open_lower=True, open_upper=True)
+    core_radius: Leaf = leaf(lower=0.0, open_lower=True)
+
+    def _profile(self) -> homoeoid.Profile:
+        return homoeoid.cored_profile(self.einstein_radius, self.slope, self.core_radius, self.ellipticity_1, self.ellipticity_2)
+
+
+@component
+class GaussianMass(_Smooth):
+    """Mass with the convergence convergence_0 exp(-R^2 / (2 sigma^2)), sigma in arcsec on the intermediate axis, as `light.Gaussian`."""
+
+    center_x: Leaf
+    center_y: Leaf
+    ellipticity_1: Leaf = leaf(lower=-1.0, upper=1.0, open_lower=True, open_upper=True)
+    ellipticity_2: Leaf = leaf(lower=-1.0, upper=1.0, open_lower=True, open_upper=True)
+    convergence_0: Leaf
+    sigma: Leaf = leaf(lower=0.0, open_lower=True)
+
+    def _profile(self) -> homoeoid.Profile:
+        return homoeoid.gaussian_profile(self.convergence_0, self.sigma, self.ellipticity_1, self.ellipticity_2)

@@ -144,6 +144,7 @@ def _latents(last: Result) -> list[Quantity]:
             upper_3=float(three[i, 1]),
         )
         for i, path in enumerate(samples.paths)
+        if np.isfinite(one[i]).all()  # not where no sample has a value
     ]
 
 

@@ -17,6 +17,7 @@ from fitcore.evaluation import compiled
 from fitcore.model import Model
 from fitcore.samples import Samples
 from pipelines.lens.analysis import LensAnalysis
+from pipelines.lens.assess import intervals
 from pipelines.lens.basin import PARAMETERS
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.images import point_images
@@ -288,3 +289,12 @@ def test_a_halo_for_a_mass(analysis: LensAnalysis, instances: list[Any]) -> None
     radius = float(latents["einstein_radius_intermediate"])
     assert enclosed_convergence([halo], radius, center=(0.0, 0.0)) == pytest.approx(np.pi * radius**2, rel=0.01)
     assert np.isnan(latents["slope"])
+
+
+def test_one_that_no_sample_has_harms_no_summary(found: Samples) -> None:
+    values = found.parameters.copy()
+    values[:, found.paths.index("position_scatter")] = np.nan
+    values[:3, found.paths.index("n_images")] = np.nan
+    rows = intervals(replace(found, parameters=values))
+    assert set(LATENTS) - set(rows) == {"position_scatter"}
+    assert rows["n_images"]["median"] == np.median(found.column("n_images")[3:])

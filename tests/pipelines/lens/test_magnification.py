@@ -26,7 +26,7 @@ from pipelines.lens.magnification import (
     total_convergence,
     total_potential,
 )
-from pipelines.lens.mass import NFW, Isothermal, PowerLaw, Shear, Sheet
+from pipelines.lens.mass import NFW, CoredPowerLaw, GaussianMass, Isothermal, PowerLaw, Shear, Sheet
 
 X = np.array([0.9, -1.4, 0.02, 2.6, 0.1, -0.3])
 Y = np.array([0.3, 0.7, -0.6, -2.0, 1.9, -0.21])
@@ -64,6 +64,10 @@ PROFILES = {
     "halo": halo(),
     "round halo": halo(1.0),
     "small halo": halo(0.3, scale_radius=0.4),
+    "cored": CoredPowerLaw(
+        center_x=0.1, center_y=-0.2, ellipticity_1=0.2, ellipticity_2=0.1, einstein_radius=1.2, slope=2.2, core_radius=0.1
+    ),
+    "gaussian": GaussianMass(center_x=0.1, center_y=-0.2, ellipticity_1=-0.3, ellipticity_2=0.1, convergence_0=0.8, sigma=0.6),
     "unknown": Unknown(),
 }
 BOTH = [power_law(), Shear(gamma_1=0.05, gamma_2=-0.08), Sheet(center_x=0.1, center_y=0.3, convergence_0=0.1), halo()]

@@ -15,7 +15,18 @@ import jax.numpy as jnp
 from fitcore.errors import ModelError
 from fitcore.model import Model, Uniform
 from pipelines.lens.geometry import ellipticity
-from pipelines.lens.mass import DEFAULT_TERMS, NFW, Isothermal, PowerLaw, Shear, Sheet, power_law_deflection, terms_needed
+from pipelines.lens.mass import (
+    DEFAULT_TERMS,
+    NFW,
+    CoredPowerLaw,
+    GaussianMass,
+    Isothermal,
+    PowerLaw,
+    Shear,
+    Sheet,
+    power_law_deflection,
+    terms_needed,
+)
 
 X = np.array([0.9, -1.4, 0.02, 2.6, 0.1, -0.3])
 Y = np.array([0.3, 0.7, -0.6, -2.0, 1.9, -0.21])
@@ -43,6 +54,13 @@ PROFILES = {
     "isothermal": isothermal(),
     "shear": Shear(gamma_1=0.05, gamma_2=-0.08),
     "sheet": Sheet(center_x=0.1, center_y=0.3, convergence_0=0.2),
+    "cored": CoredPowerLaw(
+        center_x=0.1, center_y=-0.2, ellipticity_1=0.2, ellipticity_2=0.1, einstein_radius=1.2, slope=2.2, core_radius=0.1
+    ),
+    "cored, round": CoredPowerLaw(
+        center_x=0.1, center_y=-0.2, ellipticity_1=0.0, ellipticity_2=0.0, einstein_radius=1.2, slope=2.0, core_radius=0.3
+    ),
+    "gaussian": GaussianMass(center_x=0.1, center_y=-0.2, ellipticity_1=-0.3, ellipticity_2=0.1, convergence_0=0.8, sigma=0.6),
     "halo": NFW(center_x=0.1, center_y=-0.2, ellipticity_1=0.2, ellipticity_2=0.1, kappa_s=0.3, scale_radius=4.0),
 }
 
@@ -221,3 +239,24 @@ def test_priors_outside_the_domain_are_refused() -> None:
         Model({"mass": power_law(slope=Uniform(0.5, 2.5))})
     with pytest.raises(ModelError, match="ellipticity_1"):
         Model({"mass": isothermal(ellipticity_1=1.0)})
+
+
+def test_a_core_that_vanishes_leaves_the_power_law() -> None:
+    """But for the mass that the core takes, of the share (core / r)^(3 - slope)."""
+    for slope in (1.6, 2.0, 2.4):
+        plain = power_law(0.6, slope=slope)
+        cored = CoredPowerLaw(**{name: getattr(plain, name) for name in plain.__dataclass_fields__}, core_radius=1e-5)
+        away = np.array(cored.deflection(X, Y)) - np.array(plain.deflection(X, Y))
+        share = np.hypot(*away) / np.hypot(*plain.deflection(X, Y)) / (1e-5 / np.hypot(X - 0.1, Y + 0.2)) ** (3 - slope)
+        assert np.all((share > 0.5) & (share < 2.0))
+        assert cored.convergence(X, Y) == pytest.approx(plain.convergence(X, Y), rel=1e-8)
+
+
+def test_round_cored_isothermal_and_gaussian_in_closed_form() -> None:
+    """alpha r = 2 int kappa r dr: theta_E (sqrt(r^2 + c^2) - c), and 2 kappa_0 sigma^2 (1 - exp(-r^2 / 2 sigma^2))."""
+    shape = {"center_x": 0.0, "center_y": 0.0, "ellipticity_1": 0.0, "ellipticity_2": 0.0}
+    r = np.hypot(X, Y)
+    cored = CoredPowerLaw(**shape, einstein_radius=1.2, slope=2.0, core_radius=0.3)
+    gaussian = GaussianMass(**shape, convergence_0=0.8, sigma=0.6)
+    for lens, flux in ((cored, 1.2 * (np.sqrt(r**2 + 0.09) - 0.3)), (gaussian, 2 * 0.8 * 0.36 * (1 - np.exp(-0.5 * r**2 / 0.36)))):
+        assert np.array(lens.deflection(X, Y)) == pytest.approx(np.array([flux * X, flux * Y]) / r**2, rel=1e-12)
