@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fitcore.errors import ModelError
+from fitcore.errors import FitcoreError, ModelError
 from fitcore.identity import digest
 from fitcore.model import special
 from fitcore.model import tree as trees
@@ -210,11 +210,14 @@ class Model:
         ModelError
             for another form, or a description that `to_dict` cannot have made.
         """
-        if data.get("form") != FORM_VERSION:
-            raise ModelError(f"The stored model has form {data.get('form')!r}; this version of fitcore reads form {FORM_VERSION}.")
+        form = data.get("form") if isinstance(data, Mapping) else None
+        if form != FORM_VERSION:
+            raise ModelError(f"The stored model has form {form!r}; this version of fitcore reads form {FORM_VERSION}.")
         try:
             return cls(decode_tree(data["tree"]), tuple(Constraint.from_dict(c) for c in data["constraints"]))
-        except (RecursionError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except FitcoreError:
+            raise
+        except Exception as error:  # whatever the readers stumble on: it is no description of ours
             raise ModelError(
                 f"The stored model cannot be read: {type(error).__name__}: {error}. It was not made by this version of fitcore; "
                 "compute the result anew."
