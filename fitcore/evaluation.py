@@ -115,6 +115,8 @@ class BatchedLikelihood:
         for i, theta in enumerate(thetas):
             try:
                 value = one_number(function(theta), name)
+            except LikelihoodError as error:
+                raise type(error)(f"{error}\nat {named(self.model.paths, theta)}") from None
             except FitcoreError:
                 raise
             except Exception as error:

@@ -22,7 +22,7 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
 from fitcore.analysis.latent import equal_weight
 from fitcore.analysis.update import QuickUpdates
-from fitcore.errors import ConfigError, LeaseHeldError, SearchInterruptedError
+from fitcore.errors import ConfigError, LeaseHeldError, ModelError, SearchInterruptedError, SpecError
 from fitcore.evaluation import BatchedLikelihood
 from fitcore.hooks import after_commit, cached_result, guarded, running_analysis
 from fitcore.identity import canonical, digest
@@ -54,6 +54,15 @@ class Request:
     n_latents: int | None = None
 
     def __post_init__(self) -> None:
+        whose = f"modify_model of {type(self.analysis).__name__}"
+        if not isinstance(self.analysis, Analysis):
+            raise ConfigError(f"analysis is {self.analysis!r:.60}; it must be an instance of a class derived from fitcore.Analysis.")
+        if not isinstance(self.model, Model):
+            raise ModelError(f"The model of {self.name!r} is {self.model!r:.60}; it must be a fitcore.Model, also what {whose} returns.")
+        if isinstance(self.search, type) or not callable(getattr(self.search, "run", None)):
+            raise ConfigError(f"search is {self.search!r:.60}; it must be a search with its settings, such as fitcore.Nautilus().")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise SpecError(f"seed is {self.seed!r:.60}; it must be an integer of at least 0.")
         n = self.n_latents
         if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
             raise ConfigError(f"n_latents is {n!r}; it must be a whole number of at least 1, or None for the latents of every sample.")
@@ -111,6 +120,10 @@ def fit(
         their failure is a `HookWarning`, since the result would be lost with it.
     """
     analysis = analysis if isinstance(analysis, Analysis) else _refuse(analysis)
+    if not isinstance(model, Model):
+        raise ModelError(f"model is {model!r:.60}; it must be a fitcore.Model: wrap the tree in Model(...).")
+    if store is not None and not isinstance(store, Store):
+        raise ConfigError(f"store is {store!r:.60}; it must be a fitcore.Store, such as Store({str(store)!r:.40}), or None.")
     if store is None and limits is not None:
         raise ConfigError("limits were given and no store: what a limited search has done is kept in a store only. Give one, or no limits.")
     kept = store or temporary_store()

@@ -13,6 +13,7 @@ from fitcore import backend as _backend  # isort: skip
 
 import jax
 
+from fitcore.errors import ConfigError
 from fitcore.evaluation import BatchedLikelihood
 from fitcore.store.machine import available_memory
 
@@ -75,6 +76,8 @@ def memory_use(analysis: Analysis, model: Model, batch_size: int) -> tuple[Memor
 def memory_report(analysis: Analysis, model: Model, batch_size: int) -> str:
     """Compiled memory of the batched likelihood and of its gradient, and the largest batch that fits the device, as text."""
     name = type(analysis).__name__
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ConfigError(f"print_vram_use of {name}: batch_size is {batch_size!r}; it must be an integer of at least 1.")
     if not analysis.use_jax:
         return f"{name} has use_jax=False: nothing is compiled, so no device memory is used."
     device = jax.devices()[0]

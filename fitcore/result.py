@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,7 +92,9 @@ class Result:
 
     @property
     def model(self) -> Model:
-        """The model that was fitted."""
+        """The model that was fitted; that of the samples where the result was made of samples that know theirs, without a store."""
+        if self._source is None and self._samples is not None and self._samples.model is not None:
+            return self._samples.model
         return self.source.model
 
     @property
@@ -183,16 +186,16 @@ class Result:
         the posterior's standard deviation).
         """
         given = {"absolute": absolute, "relative": relative, "sigmas": sigmas}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        if len(chosen) != 1 or not next(iter(chosen.values())) > 0:
+        chosen = [value for value in given.values() if value is not None]
+        if len(chosen) != 1 or isinstance(chosen[0], bool) or not isinstance(chosen[0], Real) or not chosen[0] > 0:
             raise LinkError(f"model_centred got {given}; exactly one of absolute, relative and sigmas is allowed, and it must be positive.")
-        medians = self.samples_summary.by_path("median")
+        medians, width = self.samples_summary.by_path("median"), float(chosen[0])
         widths: dict[str, float] | float
         if absolute is not None:
-            widths = absolute
+            widths = width
         elif relative is not None:
-            widths = relative_widths(medians, relative)
+            widths = relative_widths(medians, width)
         else:
             deviations = np.sqrt(np.diag(self.samples.covariance())).tolist()
-            widths = {path: (sigmas or 0.0) * deviation for path, deviation in zip(self.model.paths, deviations, strict=True)}
+            widths = {path: width * deviation for path, deviation in zip(self.model.paths, deviations, strict=True)}
         return centered(self.model, medians, widths)

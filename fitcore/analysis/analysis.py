@@ -62,6 +62,8 @@ class Analysis:
     batching: ClassVar[Literal["vmap", "map"]] = "vmap"
     n_batch: ClassVar[int] = 32
 
+    use_jax: bool = False
+    use_jax_for_visualization: bool = False
     bound_model: Model | None = None
 
     def __init__(self, use_jax: bool = False, use_jax_for_visualization: bool = False, **kwargs: Any) -> None:

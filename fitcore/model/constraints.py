@@ -6,6 +6,7 @@ import abc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, ClassVar
 
 from fitcore.errors import ModelError
@@ -74,7 +75,7 @@ class Less(Constraint):
     def __post_init__(self) -> None:
         sides = (self.lower, self.upper)
         numbers = [side for side in sides if not isinstance(side, str)]
-        is_sane = all(isinstance(side, (int, float)) and not isinstance(side, bool) and math.isfinite(side) for side in numbers)
+        is_sane = all(isinstance(side, Real) and not isinstance(side, bool) and math.isfinite(side) for side in numbers)
         if len(numbers) > 1 or not is_sane:
             raise ModelError(f"Less({self.lower!r}, {self.upper!r}): give two paths, or a path and a finite number.")
         if self.lower == self.upper:

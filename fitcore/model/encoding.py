@@ -45,13 +45,22 @@ def decode_tree(data: Any) -> Any:
 def _decode_component(data: Mapping[str, Any]) -> Any:
     cls: Any = component_class(data["component"])
     values = {name: decode_constant(value) for name, value in data["constants"].items()}
-    values |= {name: decode_tree(child) for name, child in data["fields"]}
+    values |= _decoded_items(data["fields"])
     return cls(**values)
+
+
+def _decoded_items(items: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, child in items:
+        if name in found:
+            raise ModelError(f"A stored tree holds {name!r} twice in one place; names must be unique.")
+        found[name] = decode_tree(child)
+    return found
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "component": _decode_component,
-    "dict": lambda data: {name: decode_tree(child) for name, child in data["dict"]},
+    "dict": lambda data: _decoded_items(data["dict"]),
     "list": lambda data: [decode_tree(child) for child in data["list"]],
     "tuple": lambda data: tuple(decode_tree(child) for child in data["tuple"]),
     "prior": lambda data: Prior.from_dict(dict(data)),

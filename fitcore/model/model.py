@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fitcore.errors import ModelError
+from fitcore.errors import FitcoreError, ModelError
 from fitcore.identity import digest
 from fitcore.model import special
 from fitcore.model import tree as trees
@@ -216,7 +216,9 @@ class Model:
             raise ModelError(f"The stored model has form {reprlib.repr(form)}; this version of fitcore reads form {FORM_VERSION}.")
         try:
             return cls(decode_tree(data["tree"]), tuple(Constraint.from_dict(c) for c in data["constraints"]))
-        except (RecursionError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except FitcoreError:
+            raise
+        except Exception as error:  # whatever the readers stumble on: it is no description of ours
             raise ModelError(
                 f"The stored model cannot be read: {type(error).__name__}: {error}. It was not made by this version of fitcore; "
                 "compute the result anew."

@@ -63,7 +63,7 @@ def usable_samples(samples: Any, log_weight: Any, support: tuple[float, float], 
 def _held(values: Array, support: tuple[float, float], name: str) -> Array:
     lower, upper = support
     width = upper - lower if math.isfinite(upper - lower) else max((abs(x) for x in support if math.isfinite(x)), default=1.0)
-    slack = _OUTSIDE * max(width, 0.0)
+    slack = max(_OUTSIDE * width, *(4.0 * float(np.spacing(abs(x))) for x in support if math.isfinite(x)), 0.0)
     worst = values[int(np.argmax(np.maximum(lower - values, values - upper)))]
     if worst < lower - slack or worst > upper + slack:
         raise LinkError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import math
+import sys
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +18,9 @@ from fitcore.errors import ModelError, PriorError
 from fitcore.identity import type_name
 from fitcore.model import special
 from fitcore.model.moments import floored_sigma, linked_mean, mean_and_sigma, open_probit, usable_samples
+
+NARROWEST, WIDEST = sys.float_info.min, 0.125 * sys.float_info.max
+"""Distance between two limits: neither it nor its inverse is a subnormal number."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,8 @@ def checked_number(value: Any, name: str, owner: str, *, allow_infinite: bool = 
         raise PriorError(f"{owner}: {name} is {value!r}; it must be one real number.")
     try:
         number = float(value) + 0.0  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise PriorError(f"{owner}: {name} is {value!r}; it must be one real number.") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PriorError(f"{owner}: {name} is {value!r:.60}; it must be one real number that a double can hold.") from error
     if math.isnan(number) or (math.isinf(number) and not allow_infinite):
         raise PriorError(f"{owner}: {name} is {number!r}; it must be finite.")
     return number
@@ -157,12 +161,17 @@ def check_sigma(prior: Any) -> None:
 
 
 def check_limits(prior: Any) -> None:
-    """Refuse limits in the wrong order, or too far apart for a double."""
+    """Refuse limits in the wrong order, or at a distance by which compiled code, which has no subnormal numbers, cannot divide."""
     name = type(prior).__name__
     if not prior.lower < prior.upper:
         raise PriorError(f"{name}: lower {prior.lower!r} is not below upper {prior.upper!r}. Swap them, or give one number to fix it.")
-    if math.isfinite(prior.lower) and math.isfinite(prior.upper) and math.isinf(prior.upper - prior.lower):
-        raise PriorError(f"{name}: the width of [{prior.lower!r}, {prior.upper!r}] is not a finite number; narrow the limits.")
+    width = prior.upper - prior.lower
+    if math.isfinite(prior.lower) and math.isfinite(prior.upper) and not NARROWEST <= width <= WIDEST:
+        remedy = "narrow the limits" if width > WIDEST else "widen the limits, give one number to fix it"
+        allowed = f"from {NARROWEST:.3g} to {WIDEST:.3g}"
+        raise PriorError(
+            f"{name}: the width of [{prior.lower!r}, {prior.upper!r}] is {width!r}; it must be {allowed}: {remedy}, or choose another unit."
+        )
 
 
 def log_normal_density(z: Any) -> Any:

@@ -82,7 +82,7 @@ class TruncatedNormal(Prior):
     def _log_total(self) -> float:
         """ln of the mass between the limits, relative to the height at the mode."""
         low, high = self._sides
-        return float(special.log_mass(abs(high.start - low.start) / self.sigma, low.a, low.c))
+        return float(special.log_mass(low.c + high.c, low.a, low.c))
 
     @cached_property
     def _mode(self) -> float:

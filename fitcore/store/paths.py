@@ -18,6 +18,7 @@ from fitcore.store import durable, encoding
 from fitcore.store.layout import checked_name
 
 FILE_LIMIT = 256 * 2**20
+FIGURES = ("png", "pdf", "svg", "jpg")
 
 
 class Figure(Protocol):
@@ -94,7 +95,7 @@ class Paths:
     def save_figure(self, name: str, figure: Figure, **options: Any) -> Path:
         """Save a figure as ``name``, or ``name.png`` when the name does not end in png, pdf, svg or jpg; options go to ``savefig``."""
         ending = name.rpartition(".")[2].lower()
-        known = ending if ending in ("png", "pdf", "svg", "jpg") and "." in name else ""
+        known = ending if ending in FIGURES and "." in name else ""
         buffer = io.BytesIO()
         figure.savefig(buffer, format=known or "png", **options)
         return self._save(name, "" if known else ".png", buffer.getvalue())
@@ -125,6 +126,11 @@ class Paths:
     def load_text(self, name: str) -> str:
         """What `save_text` saved."""
         return self._load(name, "" if "." in name else ".txt", bytes.decode)
+
+    def load_figure(self, name: str) -> bytes:
+        """The image file that `save_figure` saved, as it is."""
+        ending = name.rpartition(".")[2].lower()
+        return self._load(name, "" if "." in name and ending in FIGURES else ".png", bytes)
 
     # ---- both ------------------------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fitcore.errors import ConfigError, SchemaVersionError, StoreError
+from fitcore.identity import digest as digest_of
 from fitcore.store import attempts, durable, encoding, reading, runs, setbacks, upkeep
 from fitcore.store.attempts import Attempt
 from fitcore.store.checkpoint import FileCheckpoint
@@ -126,12 +127,14 @@ class Store:
         contents = Contents(arrays=arrays, attributes=attributes, spec=spec, provenance=provenance or {}, extra=extra or {})
         return commit(self._layout, digest, checked_part(part), contents, parent_sha256=parent.sha256)
 
-    def lookup(self, digest: str, part: str = RESULT) -> Record | None:
+    def lookup(self, spec: Any, part: str = RESULT) -> Record | None:
         """The record of a committed result (or part), checked against its hashes, or None.
 
+        ``spec`` is what was asked: its digest, a mapping of which the digest is made, or an object with a ``digest``, such as a request.
         What is damaged is moved to quarantine with a `QuarantineWarning`, and is a miss.
         """
-        return reading.lookup(self._layout, digest, part)
+        key = spec if isinstance(spec, str) else digest_of(spec) if isinstance(spec, Mapping) else spec.digest
+        return reading.lookup(self._layout, key, part)
 
     def read(self, digest: str, part: str = RESULT) -> Record:
         """As `lookup`, for what must be there; ResultNotFoundError when it is not."""
@@ -169,7 +172,7 @@ class Store:
         self,
         digest: str,
         *,
-        fingerprint: Mapping[str, Any],
+        fingerprint: Mapping[str, Any] | None = None,
         stop: Callable[[], bool] | threading.Event | None = None,
         lease: Lease | None = None,
     ) -> FileCheckpoint:
@@ -177,11 +180,11 @@ class Store:
 
         Parameters
         ----------
-        fingerprint : JSON-able; whatever must be equal for a bit-exact resumption (library versions, batch size).
+        fingerprint : JSON-able; whatever must be equal for a bit-exact resumption (library versions, batch size); None for nothing.
         stop : event or function that says whether to save and stop.
         lease : the lease it runs under; told of the calls, and asked before every save.
         """
-        return FileCheckpoint(self._layout, digest, fingerprint=fingerprint, stop=stop, lease=lease)
+        return FileCheckpoint(self._layout, digest, fingerprint=fingerprint or {}, stop=stop, lease=lease)
 
     def lease(self, digest: str, *, part: str = RESULT, wait: float | None = None) -> Lease:
         """The right to work on a result, as a context manager.

@@ -19,11 +19,15 @@ from fitcore.errors import (
     ModelError,
     NonFiniteLikelihoodError,
     PrecisionError,
+    ResultNotFoundError,
     SearchInterruptedError,
+    SpecError,
 )
 from fitcore.fit import Request, find, fit, run
 from fitcore.hooks import HookWarning, rerun_hooks
 from fitcore.model import Model, Normal, TruncatedNormal, Uniform
+from fitcore.result import Result
+from fitcore.search.nautilus import Nautilus
 from fitcore.store import Store
 
 BEFORE = ["modify_model", "modify_before_fit", "save_attributes"]
@@ -321,8 +325,10 @@ def test_next_models(toy_model: Model, store: Store, point: Any, prior_sampling:
     centered = result.model_centred(sigmas=3.0)
     assert isinstance(centered.priors["a"], TruncatedNormal)
     assert isinstance(centered.priors["b"], Normal)
-    with pytest.raises(LinkError, match="exactly one of absolute, relative and sigmas"):
-        result.model_centred(sigmas=3.0, absolute=0.1)
+    assert result.model_centred(absolute=np.float32(0.5)) == result.model_centred(absolute=0.5)
+    for wrong in ({"sigmas": 3.0, "absolute": 0.1}, {}, {"absolute": "wide"}, {"relative": True}, {"sigmas": -1}):
+        with pytest.raises(LinkError, match="exactly one of absolute, relative and sigmas"):
+            result.model_centred(**wrong)  # pyright: ignore[reportArgumentType]
     proposal = result.proposal(Model({"a": Uniform(-2, 2), "c": Uniform(0, 1)}))
     assert proposal.shared == ("a",)
     assert proposal.mixture.n_dim == 2
@@ -330,6 +336,51 @@ def test_next_models(toy_model: Model, store: Store, point: Any, prior_sampling:
         result.proposal(Model({"c": Uniform(0, 1)}))
     with pytest.raises(LinkError, match="lies inside the new priors"):
         _ = result.proposal(Model({"a": Uniform(0.9, 1.0)})).mixture
+
+
+def test_a_result_made_of_samples_that_know_their_model_seeds_the_next(
+    toy_model: Model, store: Store, point: Any, prior_sampling: Any
+) -> None:
+    result = fit(toy_model, point(), prior_sampling(n_batches=10), store=store, progress=False)
+    alone = Result(result.samples_summary, samples=result.samples)
+    assert alone.projected_model == result.projected_model
+    assert alone.instance == result.instance
+    with pytest.raises(ResultNotFoundError, match="not attached to a store"):
+        _ = Result(result.samples_summary).model
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        ({"model": {"a": Uniform(0, 1)}}, ModelError, r"model is \{'a': .*; it must be a fitcore.Model: wrap the tree in Model"),
+        ({"store": "results"}, ConfigError, r"store is 'results'; it must be a fitcore.Store, such as Store\('results'\), or None"),
+        ({"search": Nautilus}, ConfigError, "search is <class .*; it must be a search with its settings, such as fitcore.Nautilus"),
+        ({"search": None}, ConfigError, "search is None; it must be a search"),
+        ({"seed": "one"}, SpecError, "seed is 'one'; it must be an integer of at least 0"),
+        ({"seed": -1}, SpecError, "seed is -1; it must be"),
+        ({"seed": 1.5}, SpecError, "seed is 1.5; it must be"),
+        ({"seed": True}, SpecError, "seed is True; it must be"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_any_hook(
+    changes: dict[str, Any], error: type[Exception], text: str, toy_model: Model, store: Store, point: Any, prior_sampling: Any
+) -> None:
+    analysis = point()
+    asked: dict[str, Any] = {"model": toy_model, "search": prior_sampling(), "store": store, "seed": 0, **changes}
+    with pytest.raises(error, match=text):
+        fit(asked.pop("model"), analysis, asked.pop("search"), progress=False, **asked)
+    assert analysis.calls in ([], ["modify_model"])
+
+
+def test_the_store_is_asked_by_request_by_specification_and_by_digest(
+    toy_model: Model, store: Store, point: Any, prior_sampling: Any
+) -> None:
+    request = Request(model=toy_model, analysis=point(), search=prior_sampling(n_batches=1))
+    assert store.lookup(request) is None
+    run(request, store)
+    found = [store.lookup(asked) for asked in (request, request.specification, request.digest)]
+    assert [record and record.digest for record in found] == [request.digest] * 3
+    assert store.checkpoint(request.digest).load_arrays() is None
 
 
 def test_internal_needs_trust(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:

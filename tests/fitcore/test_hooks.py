@@ -10,7 +10,7 @@ import pytest
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import CombinedAnalysis
 from fitcore.chain import run_latents, run_pipeline, run_stage, stored_results
-from fitcore.errors import ConfigError
+from fitcore.errors import ConfigError, ModelError
 from fitcore.fit import Request, find, fit, run
 from fitcore.hooks import HookWarning, rerun_hooks
 from fitcore.model import Model, Normal, Uniform
@@ -205,3 +205,23 @@ def test_a_failing_make_result_gives_a_plain_result(kind: type[Shifted], told: s
 def test_a_result_made_without_its_analysis_is_given_it(store: Store, prior_sampling: Any) -> None:
     result = fit(MODEL, Bare(), prior_sampling(n_batches=2), store=store, progress=False)
     assert type(result.analysis) is Bare
+
+
+def test_a_model_that_modify_model_forgets_to_return(store: Store, prior_sampling: Any) -> None:
+    class Forgetful(Shifted):
+        def modify_model(self, model: Model) -> Any:
+            return None
+
+    with pytest.raises(ModelError, match=r"The model of 'fit' is None; it must be a fitcore\.Model, also what modify_model of Forgetful"):
+        fit(MODEL, Forgetful(), prior_sampling(), store=store, progress=False)
+
+
+def test_an_analysis_that_calls_no_parent_is_plain_python(prior_sampling: Any) -> None:
+    class Lone(Analysis):
+        def __init__(self, x: float) -> None:
+            self.x = x
+
+        def log_likelihood_function(self, instance: Any) -> Any:
+            return -((instance["a"] - self.x) ** 2)
+
+    assert len(fit(MODEL, Lone(0.3), prior_sampling(n_batches=1), progress=False).samples) == 200

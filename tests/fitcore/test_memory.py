@@ -11,6 +11,7 @@ import pytest
 
 from fitcore import memory
 from fitcore.analysis.analysis import Analysis
+from fitcore.errors import ConfigError
 from fitcore.evaluation import BatchedLikelihood
 from fitcore.memory import MemoryUse, bytes_of, memory_report, memory_use
 from fitcore.model import Model, Normal, Uniform
@@ -110,6 +111,12 @@ def test_the_report_tells_it_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
         assert use.of(largest) <= 64 * 2**20 < use.of(largest + 1)
     assert lines[3].startswith("limit      64 MiB, the memory of this machine that is available to the process")
     assert "nothing is compiled" in memory_report(Wide(use_jax=False), MODEL, 16)
+
+
+@pytest.mark.parametrize("batch_size", [0, -3, True, "3", 2.0])
+def test_a_batch_size_is_a_whole_number_above_zero(batch_size: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"print_vram_use of Wide: batch_size is {batch_size!r}; it must be an integer of at least 1"):
+        memory_report(Wide(), MODEL, batch_size)
 
 
 def test_the_largest_batch_runs_and_gives_numbers() -> None:

@@ -200,6 +200,7 @@ def test_what_is_no_number_is_an_error(case: Any, use_jax: bool) -> None:
     with pytest.raises(error, match=(use_jax and with_jax) or text) as told:
         fitted(function, NAUTILUS, use_jax)
     assert type(told.value) is error
+    assert use_jax or re.search(r"\nat a = .*, b = ", str(told.value))
 
 
 def test_a_whole_number_is_a_number() -> None:

@@ -24,7 +24,7 @@ def test_one_side_may_be_a_number() -> None:
     assert Less("a", 5).paths == ("a",)
     assert Less(1, "a").holds({"a": 2.0})
     assert str(Less("a", 5)) == "a < 5"
-    assert Less("a", 5) == Less("a", 5.0)
+    assert Less("a", 5) == Less("a", 5.0) == Less("a", np.int64(5)) == Less("a", np.float32(5))
 
 
 @pytest.mark.parametrize("sides", [(1, 2), ("a", math.nan), ("a", True), ("a", None)])

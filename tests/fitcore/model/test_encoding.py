@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitcore.errors import ModelError
-from fitcore.identity import digest
-from fitcore.model import Leaf, LogUniform, Tied, TruncatedNormal, Uniform, component
+from fitcore.identity import digest, type_name
+from fitcore.model import Leaf, LogUniform, Model, Tied, TruncatedNormal, Uniform, component
 from fitcore.model.encoding import decode_constant, decode_tree, encode_constant, encode_tree
 from fitcore.model.tree import checked
 
@@ -54,6 +54,33 @@ def test_constants_come_back_the_same(value: Any) -> None:
     again = decode_constant(json.loads(json.dumps(encode_constant(value), allow_nan=False)))
     assert again == value
     assert type(again) is type(value)
+
+
+def ring(constant: Any) -> dict[str, Any]:
+    return {"component": type_name(Ring), "constants": {"setup": constant}, "fields": [["radius", {"number": 1}]]}
+
+
+@pytest.mark.parametrize(
+    ("tree", "text"),
+    [
+        ({"dict": [["a", {"number": "x"}]]}, "ValueError: could not convert string to float: 'x'"),
+        ({"dict": [["a", {"number": 10**400}]]}, "OverflowError"),
+        ({"dict": [["a", {"number": 1}], ["a", {"number": 2}]]}, "A stored tree holds 'a' twice in one place"),
+        ({"dict": 5}, "TypeError"),
+        ({"dict": [["a", ring({"tuple": 5})]]}, "TypeError"),
+        (ring({}), "StopIteration"),
+        ({"dict": [["a", ring({"bytes": "zz"})]]}, "ValueError: non-hexadecimal"),
+    ],
+)
+def test_a_description_that_is_none_is_a_model_error(tree: Any, text: str) -> None:
+    with pytest.raises(ModelError, match=text):
+        Model.from_dict({"form": 1, "tree": tree, "constraints": []})
+
+
+@pytest.mark.parametrize("data", [5, None, [], {}, {"form": 1, "tree": {"dict": []}, "constraints": "ab"}])
+def test_no_description_at_all_is_a_model_error(data: Any) -> None:
+    with pytest.raises(ModelError, match=r"The stored model (has form None|cannot be read)"):
+        Model.from_dict(data)
 
 
 def test_damaged_trees_are_refused() -> None:

@@ -10,7 +10,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitcore.model.moments import linked_mean, mean_and_sigma, truncated_moments, truncated_parents
+from fitcore.errors import LinkError
+from fitcore.model.moments import linked_mean, mean_and_sigma, truncated_moments, truncated_parents, usable_samples
 
 
 def test_two_passes_lose_nothing_to_a_large_mean() -> None:
@@ -50,6 +51,14 @@ def test_the_parent_is_found_from_the_moments(mean: float, sigma: float) -> None
     again = truncated_moments(low, high)
     assert parent[0] + parent[1] * again[0] == pytest.approx(mean + sigma * center, abs=1e-9)
     assert parent[1] * math.sqrt(again[1]) == pytest.approx(sigma * math.sqrt(variance), rel=1e-7)
+
+
+def test_a_sample_beyond_a_limit_by_rounding_is_put_on_it() -> None:
+    support = 1e8, 1e8 + 1
+    values, _ = usable_samples([np.nextafter(1e8, 0), 1e8 + 0.5], np.zeros(2), support, "p")
+    assert values.tolist() == [1e8, 1e8 + 0.5]
+    with pytest.raises(LinkError, match="outside the support"):
+        usable_samples([1e8 - 1e-6, 1e8 + 0.5], np.zeros(2), support, "p")
 
 
 def test_negligible_truncation_changes_nothing() -> None:

@@ -84,6 +84,11 @@ def test_projection_keeps_weighted_moments_where_truncation_is_negligible() -> N
     assert TruncatedNormal(3, 1, 0, 10).project(x, np.log(w)) == TruncatedNormal(3.2, 0.6204836823, 0, 10)
 
 
+def test_a_width_that_values_cannot_resolve_keeps_its_density() -> None:
+    prior = TruncatedNormal(3, 1e-30, 0, 10)
+    assert float(prior.log_prob(3.0)) == pytest.approx(-0.5 * math.log(2 * math.pi) - math.log(1e-30), rel=1e-14)
+
+
 def test_samples_heaped_on_both_limits_give_the_widest_prior() -> None:
     projected = TruncatedNormal(0, 1, -1, 1).project([-1, -1, 1], np.zeros(3))
     assert projected.sigma == pytest.approx(20.0, rel=1e-6)

@@ -44,6 +44,11 @@ def test_figures(paths):
     assert paths.save_figure("fit", figure).read_bytes().startswith(b"\x89PNG")
     assert paths.save_figure("fit.pdf", figure).read_bytes().startswith(b"%PDF")
     assert paths.save_figure("fit.v2", figure, dpi=20).name == "fit.v2.png"
+    assert paths.load_figure("fit") == (paths.output_path / "fit.png").read_bytes()
+    assert paths.load_figure("fit.pdf").startswith(b"%PDF")
+    assert paths.load_figure("fit.v2") == paths.load_figure("fit.v2.png")
+    with pytest.raises(ResultNotFoundError, match=r"no file other\.png"):
+        paths.load_figure("other")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/etc/x", "", ".", "..", ".hidden", "a" * 65, "a\x00b", "a b", "ä", "-x", None, "x\n"])
