@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from fitcore import ConfigError, FitcoreError, Store, StoreError
+from fitcore.stored import summary_of
 from flows import catalogue, doctor, early, settings, upkeep
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import INTERRUPTED_TWICE, WRONG_INPUT, parse_duration, run_datasets
@@ -163,7 +164,8 @@ def show(
         if stage not in names:
             raise typer.BadParameter(f"{name} has no stage {stage!r}; it has {names}", param_hint="--stage")
         record = kept.read(item["stages"][stage])
-        row = {"name": name, "stage": stage, "digest": record.digest, **record.attributes["summary"], "provenance": dict(record.provenance)}
+        summary = summary_of(record.attributes).to_dict()
+        row = {"name": name, "stage": stage, "digest": record.digest, **summary, "provenance": dict(record.provenance)}
     if json or stage is not None:
         typer.echo(json_line(row))
         return

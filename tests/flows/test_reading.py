@@ -215,6 +215,7 @@ def test_whole_files_of_wrong_content(
     store = tmp_path / "store"
     shutil.copytree(finished[1], store)
     respoiled(store, part, manifest, change)
+    told("show", "line", "--stage", "second", "--store", store, code=0 if part == "latents" else 2)
     monkeypatch.setattr("flows.launch.supervise", lambda *args, **more: (0, {}))
     with pytest.raises(SystemExit):
         cli.app(["run", str(finished[0]), "--pipeline", "toy", "--store", str(store)])
