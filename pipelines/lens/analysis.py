@@ -57,8 +57,7 @@ class LensAnalysis(Analysis):
         """The image by content, and what was decided about it."""
         return {
             "dataset": self.dataset,
-            "center": self.preparation.center,
-            "mask_radius": self.preparation.mask_radius,
+            "preparation": self.preparation.identity(),
             "recenter": self.recenter,
         }
 

@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -22,7 +22,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from fitcore.errors import DataError
 from pipelines.lens.bounded import opened, opened_fits
@@ -34,6 +34,10 @@ MOST_PIXELS = 4096**2
 MOST_TRUTH_BYTES = 100_000
 MOST_REASONS = 5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+Circle = Annotated[tuple[float, float, Annotated[float, Field(gt=0)]], Strict(False)]
+"""x, y, radius in arcsec."""
 
 
 class Extensions(BaseModel):
@@ -57,6 +61,8 @@ class Info(BaseModel):
     magnitude_zero_point: float | None = None
     mask_radius: float | None = Field(default=None, gt=0, description="arcsec")
     mask_centre: tuple[float, float] | None = Field(default=None, strict=False, description="(y, x) of the lens in arcsec")
+    neighbors: Literal["automatic", "none"] | list[Circle] | None = Field(default=None, description="to leave out instead of those found")
+    noise_factor: Literal["measured"] | Annotated[float, Field(gt=0)] | None = None
     extensions: Extensions | None = None
 
 
@@ -285,6 +291,9 @@ def read_folder(folder: Path) -> dict[str, Any]:
         "band": info.band,
         "mask_radius": info.mask_radius,
         "center": None if info.mask_centre is None else (info.mask_centre[1], info.mask_centre[0]),
+        "magnitude_zero_point": info.magnitude_zero_point,
+        "neighbors": tuple(info.neighbors) if isinstance(info.neighbors, list) else None if info.neighbors != "none" else "none",
+        "noise_factor": info.noise_factor,
     }
     files, extensions = _files(folder, info)
     fields = read_fits(files, extensions, facts)
