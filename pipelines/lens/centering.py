@@ -70,8 +70,10 @@ def find_center(imaging: Imaging, sky: Sky) -> tuple[tuple[float, float], str]:
     bright = [c for c in extended if c.flux >= BRIGHT * extended[0].flux]
     nearest = min(bright, key=lambda c: np.hypot(c.x, c.y))
     chosen = max((c for c in bright if np.hypot(c.x - nearest.x, c.y - nearest.y) <= TOGETHER), key=lambda c: c.flux)
-    how = "brightest pixel of the only extended bright object" if len(bright) == 1 else (
-        f"brightest pixel of the extended bright object nearest the middle, of {len(bright)}"
+    how = (
+        "brightest pixel of the only extended bright object"
+        if len(bright) == 1
+        else (f"brightest pixel of the extended bright object nearest the middle, of {len(bright)}")
     )
     return (chosen.x, chosen.y), how
 
@@ -81,7 +83,8 @@ def brightest(imaging: Imaging, near: tuple[float, float], reach: float) -> tupl
     rows = np.abs(imaging.y[:, 0] - near[1]) <= reach + 6.0 * imaging.pixel_scale
     columns = np.abs(imaging.x[0] - near[0]) <= reach + 6.0 * imaging.pixel_scale
     window = np.ix_(rows, columns)
-    data, used, x, y = (plane[window] for plane in (imaging.data, imaging.used, imaging.x, imaging.y))
+    data, x, y = (plane[window] for plane in (imaging.data, imaging.x, imaging.y))
+    used = imaging.used[window]
     if not data.size:
         return near
     smooth = ndimage.gaussian_filter(np.where(used, data, 0.0), 1.0)

@@ -56,8 +56,8 @@ class Imaging:
     Raises
     ------
     DataError
-        for shapes that do not fit, NaN in used pixels, more than a few per cent of used pixels whose noise is not positive, or a PSF of even
-        size, without positive sum, or off its center.
+        for shapes that do not fit, NaN in used pixels, more than a few per cent of used pixels whose noise is not positive, or a PSF of
+        even size, without positive sum, or off its center.
     """
 
     data: Array

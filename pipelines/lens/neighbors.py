@@ -1,8 +1,8 @@
 """What stands out of the lens galaxy, sorted: lensed arcs, and neighbors that are to be left out of the fit.
 
-Arcs must never be masked, so everything is an arc until it has shown itself to be a neighbor: far out, bright beside the lens's light there,
-and not drawn out about the lens. A lensed image outside the Einstein radius is drawn out at least twofold (isothermal: theta / (theta - theta_E),
-and theta is at most 2 theta_E where there is a second image), so a round object out there is none.
+Arcs must never be masked, so everything is an arc until it has shown itself to be a neighbor: far out, bright beside the lens's light
+there, and not drawn out about the lens. A lensed image outside the Einstein radius is drawn out at least twofold (isothermal:
+theta / (theta - theta_E), and theta is at most 2 theta_E where there is a second image), so a round object out there is none.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Surroundings:
     things : all of them.
     arcs, neighbors : coarse pixels, (n_y, n_x); those of neighbors with their margin, and never one of an arc.
     arc_radius : typical radius of the arcs in arcsec; NaN where there are none.
+    significance : of what stands out, (n_y, n_x).
     is_large_ring : nearly all of the arcs lie farther out than galaxies alone lens, and they are narrow.
     """
 
@@ -92,6 +93,7 @@ class Surroundings:
     neighbors: Mask
     arc_radius: float
     is_large_ring: bool
+    significance: Array
 
 
 def find_surroundings(sky: Sky, center: tuple[float, float]) -> Surroundings:
@@ -129,7 +131,7 @@ def _segments(significance: Array, used: Mask) -> Any:
 def _detected(significance: Array, used: Mask, level: float) -> list[Mask]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
-        found = detect_sources(significance, level, LEAST_PIXELS, mask=~used)
+        found: Any = detect_sources(significance, level, LEAST_PIXELS, mask=~used)
     return [] if found is None else [found.data == number for number in found.labels]
 
 
@@ -157,14 +159,17 @@ def _sorted_things(sky: Sky, galaxy: Galaxy, center: tuple[float, float]) -> Sur
     is_neighbor = np.isin(segments, [number for number, thing in named if thing.is_neighbor])
     kept = np.where(np.isin(segments, [number for number, thing in named if _is_arc(thing)]), segments, 0)
     may_be_arc = np.isin(segments, [number for number, thing in named if not thing.is_neighbor and thing.peak >= SURE])
-    wide = ndimage.binary_dilation(is_neighbor, iterations=MARGIN)
+    wide, protected = (
+        np.asarray(ndimage.binary_dilation(m, iterations=n), dtype=bool) for m, n in ((is_neighbor, MARGIN), (may_be_arc, 1))
+    )
     is_large = _is_large_ring(galaxy.significance, kept, radius)
     return Surroundings(
         things=tuple(things),
         arcs=(segments > 0) & ~is_neighbor,
-        neighbors=wide & ~ndimage.binary_dilation(may_be_arc) & (radius > CORE),
+        neighbors=wide & ~protected & (radius > CORE),
         arc_radius=_typical_radius(galaxy.significance, kept, radius, np.inf if is_large else UNEVEN),
         is_large_ring=is_large,
+        significance=galaxy.significance,
     )
 
 

@@ -48,8 +48,11 @@ class NoiseCheck:
         if not np.isfinite(self.apart):
             return f"could not be measured: only {self.n} pixels are free of objects"
         correlated = self.adjacent < 0.9 * self.apart
-        about = "adjacent pixels vary together, as drizzling makes them: chi^2 per pixel of" if correlated else "chi^2 per pixel of"
-        return f"pixels {APART} apart scatter by {self.apart:.2f} of the noise map, adjacent ones by {self.adjacent:.2f}; {about} about {self.apart**2:.2f} is to be expected"
+        why = "adjacent pixels vary together, as drizzling makes them; " if correlated else ""
+        return (
+            f"pixels {APART} apart scatter by {self.apart:.2f} of the noise map, adjacent ones by {self.adjacent:.2f}; {why}"
+            f"chi^2 per pixel of about {self.apart**2:.2f} is to be expected"
+        )
 
 
 def check_noise(imaging: Imaging, free: NDArray[np.bool_]) -> NoiseCheck:

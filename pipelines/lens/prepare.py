@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipelines.lens.binning import binned, shift_of_binned
 from pipelines.lens.centering import find_center
 from pipelines.lens.dataset import Imaging, psf_offset
+from pipelines.lens.decision import Decision
 from pipelines.lens.frame import DEFAULT_MASK_RADIUS, Frame
 from pipelines.lens.galaxy import Sky, coarse
 from pipelines.lens.neighbors import LARGEST_ZONE, Surroundings, find_surroundings
@@ -33,23 +34,6 @@ WINDOW = 5.2
 """Half-width in arcsec of the part of a frame in which arcs and neighbors are looked for; wider where a person asks for a larger mask."""
 LEAST_COARSE = 20
 """Coarse pixels on a side below which nothing is looked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """One thing that was decided.
-
-    Parameters
-    ----------
-    what, value : in words.
-    how : the way it was decided, and from what.
-    key : of info.yaml, by which a person decides it; empty where there is nothing to choose.
-    """
-
-    what: str
-    value: str
-    how: str
-    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,6 +75,13 @@ class Preparation:
         if self.noise_factor == 1.0:
             return cleaned
         return dataclasses.replace(cleaned, noise=np.where(cleaned.used, cleaned.noise * self.noise_factor, cleaned.noise))
+
+    def on_coarse_pixels(self, imaging: Imaging) -> NDArray[np.bool_]:
+        """The pixels left out for neighbors, on those of ``sky``."""
+        assert self.sky is not None
+        columns = np.abs(self.sky.x[0][:, None] - imaging.x[0][None, :]).argmin(axis=1)
+        rows = np.abs(self.sky.y[:, 0][:, None] - imaging.y[:, 0][None, :]).argmin(axis=1)
+        return self.neighbors[np.ix_(rows, columns)]
 
     def decision(self, what: str) -> Decision:
         """The decision of that name."""
@@ -144,7 +135,9 @@ def _radius(imaging: Imaging, found: Surroundings | None) -> tuple[float, str]:
         return imaging.mask_radius, "info.yaml"
     least = LEAST_PIXELS_OF_RADIUS * imaging.pixel_scale
     if found is None or np.isnan(found.arc_radius):
-        return next(r for r in (DEFAULT_MASK_RADIUS, *RADII[2:], *LARGE_RADII, least) if r >= least), "no arcs stand out of the galaxy: default"
+        return next(
+            r for r in (DEFAULT_MASK_RADIUS, *RADII[2:], *LARGE_RADII, least) if r >= least
+        ), "no arcs stand out of the galaxy: default"
     wanted = BEYOND * found.arc_radius + ADDED
     choice = RADII + LARGE_RADII if found.is_large_ring else RADII
     allowed = [r for r in choice if r >= least] or [least]
@@ -215,7 +208,10 @@ def _psf(imaging: Imaging) -> Decision:
 def _unused(imaging: Imaging) -> Decision:
     parts = ", ".join(f"{n} {reason}" for reason, n in imaging.masked.items() if n)
     return Decision(
-        what="pixels not used", value=f"{int((~imaging.used).sum())} of {imaging.used.size}", how=parts or "none is marked", key="mask*.fits"
+        what="pixels not used",
+        value=f"{int((~imaging.used).sum())} of {imaging.used.size}",
+        how=parts or "none is marked",
+        key="mask*.fits",
     )
 
 
