@@ -263,10 +263,19 @@ def wcs_facts(header: fits.Header) -> dict[str, float]:
     }
 
 
+def zero_point(header: fits.Header) -> dict[str, float]:
+    """AB magnitude of one unit of the image, where the header says it under MAGZERO; empty where it does not."""
+    value = header.get("MAGZERO")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return {}
+    return {"magnitude_zero_point": float(value)}
+
+
 def read_fits(files: Mapping[str, Path], extensions: Mapping[str, str | int], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of an Imaging from the files of its three planes."""
     planes = {role: read_plane(path, extensions.get(role), role) for role, path in files.items()}
-    found = {**wcs_facts(planes["image"][1]), **{key: value for key, value in facts.items() if value is not None}}
+    header = planes["image"][1]
+    found = {**wcs_facts(header), **zero_point(header), **{key: value for key, value in facts.items() if value is not None}}
     if "pixel_scale" not in found:
         raise DataError(
             f"No pixel scale for {files['image']}: its header has no celestial WCS. Add 'pixel_scale: 0.05' (arcsec a pixel) to info.yaml."

@@ -162,7 +162,7 @@ def _neighbors(
         return nothing, Decision(what="neighbors", value="none", how="the frame is too small to look for any", key=key)
     mask = _on_pixels(imaging, sky, found.neighbors)
     inside = mask & imaging.used & (np.hypot(imaging.x - center[0], imaging.y - center[1]) <= radius)
-    own = [thing for thing in found.things if thing.is_neighbor]
+    own = sorted((thing for thing in found.things if thing.is_neighbor), key=lambda thing: thing.radius)
     places = ", ".join(f"({t.x:.1f}, {t.y:.1f})" for t in own)
     how = "objects that stand out of the galaxy, far out, bright beside it and not drawn out about it"
     value = f"{len(own)} at {places} arcsec; {int(inside.sum())} pixels within the mask radius left out" if own else "none"
