@@ -70,11 +70,9 @@ def find_center(imaging: Imaging, sky: Sky) -> tuple[tuple[float, float], str]:
     bright = [c for c in extended if c.flux >= BRIGHT * extended[0].flux]
     nearest = min(bright, key=lambda c: np.hypot(c.x, c.y))
     chosen = max((c for c in bright if np.hypot(c.x - nearest.x, c.y - nearest.y) <= TOGETHER), key=lambda c: c.flux)
-    how = (
-        "brightest pixel of the only extended bright object"
-        if len(bright) == 1
-        else (f"brightest pixel of the extended bright object nearest the middle, of {len(bright)}")
-    )
+    n = 1 + sum(bool(np.hypot(c.x - chosen.x, c.y - chosen.y) > TOGETHER) for c in bright)
+    which = "only extended bright object" if n == 1 else f"extended bright object nearest the middle, of {n}"
+    how = f"brightest pixel of the {which}"
     return (chosen.x, chosen.y), how
 
 
