@@ -42,6 +42,8 @@ UNEVEN = 2.8
 """What stands out farther than this, in arcsec, does not tell where the arcs are, but for a large ring."""
 EMPTY_WITHIN, NARROW = 0.2, 0.35
 """A large ring has at most this part of its arcs within `LARGEST_ZONE`, and fills at most this part of the sky about its radius."""
+FAR_OUT, FILLED = (2.5, 4.0), 0.6
+"""A galaxy is uneven when so much of the sky between these radii in arcsec stands out of its model."""
 LONELY = 3.2
 """Where nothing stands out within the zone, nothing is a neighbor within so many arcsec: it may be the images."""
 MARGIN = 2
@@ -84,6 +86,7 @@ class Surroundings:
     things : all of them.
     arcs, neighbors : coarse pixels, (n_y, n_x); those of neighbors with their margin, and never one of an arc.
     arc_radius : typical radius of the arcs in arcsec; NaN where there are none.
+    is_uneven : the galaxy itself stands out of the model far out, as a disc's arms do, so that the arcs' radius means little.
     significance : of what stands out, (n_y, n_x).
     is_large_ring : nearly all of the arcs lie farther out than galaxies alone lens, and they are narrow.
     """
@@ -93,6 +96,7 @@ class Surroundings:
     neighbors: Mask
     arc_radius: float
     is_large_ring: bool
+    is_uneven: bool
     significance: Array
 
 
@@ -169,6 +173,7 @@ def _sorted_things(sky: Sky, galaxy: Galaxy, center: tuple[float, float]) -> Sur
         neighbors=wide & ~protected & (radius > CORE),
         arc_radius=_typical_radius(galaxy.significance, kept, radius, np.inf if is_large else UNEVEN),
         is_large_ring=is_large,
+        is_uneven=not is_large and _is_uneven(galaxy.significance, sky.used & ~wide, radius),
         significance=galaxy.significance,
     )
 
@@ -241,3 +246,8 @@ def _is_large_ring(significance: Array, segments: Any, radius: Array) -> bool:
     typical = float(at[np.searchsorted(share, 0.5)])
     about = (radius > 0.6 * typical) & (radius < 1.4 * typical)
     return bool((segments[about] > 0).mean() <= NARROW)
+
+
+def _is_uneven(significance: Array, used: Mask, radius: Array) -> bool:
+    about = used & (radius > FAR_OUT[0]) & (radius < FAR_OUT[1])
+    return bool(about.any() and (significance[about] > STANDS_OUT).mean() > FILLED)

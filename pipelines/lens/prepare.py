@@ -134,10 +134,9 @@ def _radius(imaging: Imaging, found: Surroundings | None) -> tuple[float, str]:
     if imaging.mask_radius is not None:
         return imaging.mask_radius, "info.yaml"
     least = LEAST_PIXELS_OF_RADIUS * imaging.pixel_scale
-    if found is None or np.isnan(found.arc_radius):
-        return next(
-            r for r in (DEFAULT_MASK_RADIUS, *RADII[2:], *LARGE_RADII, least) if r >= least
-        ), "no arcs stand out of the galaxy: default"
+    if found is None or np.isnan(found.arc_radius) or found.is_uneven:
+        why = "the galaxy itself is uneven far out" if found is not None and found.is_uneven else "no arcs stand out of the galaxy"
+        return next((r for r in (DEFAULT_MASK_RADIUS, *RADII[2:], *LARGE_RADII) if r >= least), least), f"{why}: default"
     wanted = BEYOND * found.arc_radius + ADDED
     choice = RADII + LARGE_RADII if found.is_large_ring else RADII
     allowed = [r for r in choice if r >= least] or [least]

@@ -97,6 +97,18 @@ def test_a_wide_ring_is_told_from_an_uneven_galaxy(numpy_lens: Any) -> None:
     assert not found.neighbors[ring(sky.x, sky.y) > 0.1].any()
 
 
+def test_a_galaxy_that_is_uneven_far_out_is_told(numpy_lens: Any) -> None:
+    """Two wide arms of a disc, which are no arcs."""
+
+    def arms(x: Any, y: Any) -> Any:
+        away, angle = np.hypot(x, y), np.arctan2(y, x)
+        return 0.3 * (1.2 + np.cos(2.0 * angle - away)) * np.exp(-0.5 * ((away - 3.3) / 0.9) ** 2)
+
+    sky, _ = sky_of(numpy_lens, arms)
+    assert find_surroundings(sky, (0.0, 0.0)).is_uneven
+    assert not find_surroundings(sky_of(numpy_lens)[0], (0.0, 0.0)).is_uneven
+
+
 def test_nothing_is_found_in_noise() -> None:
     axis = (np.arange(80) - 40) * 0.1
     x, y = np.meshgrid(axis, axis)
@@ -116,10 +128,11 @@ def test_no_arc_of_a_real_lens_is_masked(shared_dir: Path) -> None:
     for name, radius in published.items():
         image = Imaging.from_folder(folder / name)
         decided = prepare(image)
+        assert decided.surroundings is not None
         away = np.hypot(image.x - decided.center[0], image.y - decided.center[1])
         assert not decided.neighbors[away < 1.7 * radius].any(), name
         assert decided.mask_radius >= 1.5 * radius, name
-        assert decided.surroundings is not None
+        assert decided.surroundings.is_uneven == (name == "J0841+3824"), name
         assert 0.85 < decided.surroundings.arc_radius / radius < 1.55, name
 
 
