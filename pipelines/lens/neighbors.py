@@ -42,6 +42,8 @@ UNEVEN = 2.8
 """What stands out farther than this, in arcsec, does not tell where the arcs are, but for a large ring."""
 EMPTY_WITHIN, NARROW = 0.2, 0.35
 """A large ring has at most this part of its arcs within `LARGEST_ZONE`, and fills at most this part of the sky about its radius."""
+REACH = 0.9
+"""A neighbor's mask does not reach nearer to the lens than this part of the zone: its wings may lie over arcs."""
 FAR_OUT, FILLED = (2.5, 4.0), 0.6
 """A galaxy is uneven when so much of the sky between these radii in arcsec stands out of its model."""
 LONELY = 3.2
@@ -170,7 +172,7 @@ def _sorted_things(sky: Sky, galaxy: Galaxy, center: tuple[float, float]) -> Sur
     return Surroundings(
         things=tuple(things),
         arcs=(segments > 0) & ~is_neighbor,
-        neighbors=wide & ~protected & (radius > CORE),
+        neighbors=wide & ~protected & (radius > REACH * zone),
         arc_radius=_typical_radius(galaxy.significance, kept, radius, np.inf if is_large else UNEVEN),
         is_large_ring=is_large,
         is_uneven=not is_large and _is_uneven(galaxy.significance, sky.used & ~wide, radius),

@@ -79,6 +79,14 @@ def test_what_is_drawn_out_about_the_lens_stays(numpy_lens: Any) -> None:
     assert masked_at(sky, found, (-2.7, 0.0))
 
 
+def test_the_mask_of_a_wide_neighbor_stops_before_the_arcs(numpy_lens: Any) -> None:
+    sky, source = sky_of(numpy_lens, lambda x, y: 4.0 * np.exp(-np.hypot(x - 2.5, y - 0.6) / 0.3))
+    found = find_surroundings(sky, (0.0, 0.0))
+    assert masked_at(sky, found, (2.5, 0.6))
+    assert not (found.neighbors & (source > 0.03)).any()
+    assert not found.neighbors[np.hypot(sky.x, sky.y) < 1.9].any()
+
+
 def test_without_arcs_objects_that_may_be_the_images_stay(numpy_lens: Any) -> None:
     sky, _ = sky_of(numpy_lens, spot((2.6, 0.0)), arcs=False)
     found = find_surroundings(sky, (0.0, 0.0))
