@@ -156,11 +156,12 @@ def _sorted_things(sky: Sky, galaxy: Galaxy, center: tuple[float, float]) -> Sur
     x, y = sky.x - center[0], sky.y - center[1]
     radius = np.hypot(x, y)
     segments = _segments(galaxy.significance, sky.used & (radius > CORE))
-    arc_radius = _typical_radius(galaxy.significance, segments, radius, LARGEST_ZONE)
+    numbers = [int(number) for number in np.unique(segments) if number > 0]
+    # an object farther out whose wings reach into the zone is no arc there
+    inner = [n for n in numbers if radius[segments == n].mean() < LARGEST_ZONE and galaxy.significance[segments == n].max() >= SURE]
+    arc_radius = _typical_radius(galaxy.significance, np.where(np.isin(segments, inner), segments, 0), radius, LARGEST_ZONE)
     zone = LONELY if np.isnan(arc_radius) else float(np.clip(ZONE * arc_radius, LEAST_ZONE, LARGEST_ZONE))
-    things, numbers = [], [int(number) for number in np.unique(segments) if number > 0]
-    for number in numbers:
-        things.append(_thing(segments == number, galaxy, x, y, zone, center))
+    things = [_thing(segments == number, galaxy, x, y, zone, center) for number in numbers]
     named = list(zip(numbers, things, strict=True))
     is_neighbor = np.isin(segments, [number for number, thing in named if thing.is_neighbor])
     kept = np.where(np.isin(segments, [number for number, thing in named if _is_arc(thing)]), segments, 0)

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.galaxy import Sky, coarse
-from pipelines.lens.neighbors import LONELY, Surroundings, find_surroundings
+from pipelines.lens.neighbors import Surroundings, find_surroundings
 from pipelines.lens.prepare import prepare
 
 PSF = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
@@ -87,10 +87,11 @@ def test_the_mask_of_a_wide_neighbor_stops_before_the_arcs(numpy_lens: Any) -> N
     assert not found.neighbors[np.hypot(sky.x, sky.y) < 1.9].any()
 
 
-def test_without_arcs_objects_that_may_be_the_images_stay(numpy_lens: Any) -> None:
-    sky, _ = sky_of(numpy_lens, spot((2.6, 0.0)), arcs=False)
+@pytest.mark.parametrize("at", [(2.6, 0.0), (1.8, 1.8), (0.0, -2.6)])
+def test_without_arcs_objects_that_may_be_the_images_stay(numpy_lens: Any, at: tuple[float, float]) -> None:
+    sky, _ = sky_of(numpy_lens, spot(at), arcs=False)
     found = find_surroundings(sky, (0.0, 0.0))
-    assert not found.neighbors[np.hypot(sky.x, sky.y) < LONELY].any()
+    assert not found.neighbors[np.hypot(sky.x, sky.y) < 3.2].any()
     assert masked_at(sky, found, (3.2, -2.9))
 
 
