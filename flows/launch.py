@@ -14,7 +14,7 @@ import yaml
 from fitcore import ConfigError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
 from fitcore.stored import latents_part
-from flows.catalogue import Entry, find
+from flows.catalogue import Entry, find, report_folder
 from flows.console import Display
 from flows.records import checked, row_of, unfinished_row
 from flows.settings import Settings
@@ -129,7 +129,7 @@ def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display
                 f"{twin.path} and {path} both have the name {dataset.name!r}; results are listed by name. "
                 "Set another name in one's info.yaml."
             )
-        plans.append(Plan(path=path, dataset=dataset, report=store.reports / f"{dataset.name}.html"))
+        plans.append(Plan(path=path, dataset=dataset, report=store.reports / report_folder(entry) / f"{dataset.name}.html"))
     if not plans:
         raise ConfigError(f"None of the {len(paths)} datasets can be read; the reasons are above.")
     return plans, bad

@@ -60,8 +60,7 @@ class LensAnalysis(Analysis):
         """The image by content, and what was decided about it."""
         return {
             "dataset": self.dataset,
-            "center": self.preparation.center,
-            "mask_radius": self.preparation.mask_radius,
+            "preparation": self.preparation.identity(),
             "recenter": self.recenter,
             "redshifts": (self.dataset.redshift_lens, self.dataset.redshift_source),
             "magnitude_zero_point": self.dataset.magnitude_zero_point,

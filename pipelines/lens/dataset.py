@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
@@ -26,6 +26,10 @@ ABSURD_NOISE_RATIO = 1e4
 """A pixel whose noise is this many times the ordinary is masked: surveys mark bad pixels by 1e8 or 1e16."""
 LARGEST = 1e100
 """Of a pixel's value, and of one over its noise: their squares are summed."""
+LARGEST_PSF_OFFSET = 1.0
+"""Pixels."""
+MOST_WITHOUT_NOISE = 0.05
+"""Pixels whose noise is not positive are masked and counted up to this fraction of those used; more are an error."""
 ORDINARY_NOISE_QUANTILE = 0.01
 """Of the noise in the used pixels. Low, because most of a wide frame may be masked by its noise."""
 
@@ -42,13 +46,21 @@ class Imaging:
     pixel_scale : arcsec per pixel.
     name : of the dataset; not part of the identity.
     redshift_lens, redshift_source, band, magnitude_zero_point, position_angle_of_y (degrees east of north of the +y axis), is_mirrored
-        (True where east is clockwise of north), mask_radius, center : what is known.
-        ``center`` is the lens's position in arcsec, and ``mask_radius`` the radius in arcsec that is fitted, where a person gave them.
+        (True where east is clockwise of north) : what is known.
+    mask_radius, center, neighbors, noise_factor : what a person decided of what `prepare` decides otherwise. The radius in arcsec that is
+        fitted; the lens's position (x, y) in arcsec; ``"none"``, or circles (x, y, radius) in arcsec to leave out; and ``"measured"``, or
+        what the noise map is multiplied by.
+
+    Attributes
+    ----------
+    masked : how many pixels are not used, by the reason.
+    psf_sum : sum of the PSF before it was normalized.
 
     Raises
     ------
     DataError
-        for shapes that do not fit, NaN in used pixels, noise that is not positive, or a PSF of even size or without positive sum.
+        for shapes that do not fit, NaN in used pixels, more than a few per cent of used pixels whose noise is not positive, or a PSF of
+        even size, without positive sum, or off its center.
     """
 
     data: Array
@@ -65,16 +77,27 @@ class Imaging:
     is_mirrored: bool = False
     mask_radius: float | None = None
     center: tuple[float, float] | None = None
+    neighbors: str | tuple[tuple[float, float, float], ...] | None = None
+    noise_factor: float | str | None = None
+    masked: Mapping[str, int] = field(init=False)
+    psf_sum: float = field(init=False)
 
     def __post_init__(self) -> None:
         data, noise, psf = (np.array(part, dtype=np.float64) for part in (self.data, self.noise, self.psf))
         mask = np.ones(data.shape, dtype=bool) if self.mask is None else np.array(self.mask, dtype=bool)
         _check_shapes(self.name, data, noise, psf, mask)
         _check_scale(self.name, self.pixel_scale)
+        by_mask = int((~mask).sum())
+        mask = mask & ~_few_without_noise(noise, mask)
+        no_noise = int((~mask).sum()) - by_mask
         noise, mask = _without_absurd_noise(data, noise, mask)
         _check_values(self.name, data, noise, mask)
         data = np.where(mask, data, 0.0)
-        for key, value in (("data", data), ("noise", noise), ("psf", psf / _psf_sum(self.name, psf)), ("mask", mask)):
+        total = _psf_sum(self.name, psf)
+        counts = {"by a mask": by_mask, "noise not positive": no_noise, "absurd noise": int((~mask).sum()) - by_mask - no_noise}
+        object.__setattr__(self, "masked", counts)
+        object.__setattr__(self, "psf_sum", total)
+        for key, value in (("data", data), ("noise", noise), ("psf", psf / total), ("mask", mask)):
             value.setflags(write=False)
             object.__setattr__(self, key, value)
         object.__setattr__(self, "pixel_scale", float(self.pixel_scale))
@@ -176,6 +199,12 @@ def _check_scale(name: str, scale: Any) -> None:
         )
 
 
+def _few_without_noise(noise: Array, mask: Mask) -> Mask:
+    """Used pixels whose noise is zero, negative or NaN; none where they are so many that the noise map itself must be wrong."""
+    bad = mask & ~(noise > 0)
+    return bad if bad.sum() <= MOST_WITHOUT_NOISE * mask.sum() else np.zeros(mask.shape, dtype=bool)
+
+
 def _without_absurd_noise(data: Array, noise: Array, mask: Mask) -> tuple[Array, Mask]:
     """Noise and mask with the pixels of absurd or infinite noise, and NaN pixels under it, taken out."""
     positive = np.isfinite(noise) & (noise > 0)
@@ -205,6 +234,7 @@ def _check_values(name: str, data: Array, noise: Array, mask: Mask) -> None:
             raise DataError(
                 f"{name}: the {label} has {int(bad.sum())} used pixels that are not {allowed}, the first at row {row}, column {column} "
                 f"(from 0): {float(value)!r}. Mask them by a mask*.fits (nonzero = masked), or by a noise of 1e8."
+                + ("" if label == "image" else f" Up to {MOST_WITHOUT_NOISE:.0%} would be masked without asking.")
             )
 
 
@@ -216,4 +246,19 @@ def _psf_sum(name: str, psf: Array) -> float:
         raise DataError(
             f"{name}: the PSF has {seen}; every pixel must be finite and the sum positive. Take another PSF; it is normalized here."
         )
+    off_x, off_y = psf_offset(psf)
+    if max(abs(off_x), abs(off_y)) > LARGEST_PSF_OFFSET:
+        raise DataError(
+            f"{name}: the PSF's peak is ({off_x:+.1f}, {off_y:+.1f}) pixels (right, up) from the middle of its array; at most "
+            f"{LARGEST_PSF_OFFSET} is allowed, since it would shift the model. Shift it, or cut it about its peak."
+        )
     return total
+
+
+def psf_offset(psf: Array) -> tuple[float, float]:
+    """Where the PSF's peak is, from the middle of its array: centroid of what reaches half of the maximum, pixels right and up."""
+    weight = np.where(psf >= 0.5 * psf.max(), psf, 0.0)
+    rows, columns = np.indices(psf.shape)
+    total = weight.sum()
+    n_y, n_x = psf.shape
+    return float((weight * columns).sum() / total - 0.5 * (n_x - 1)), float((weight * rows).sum() / total - 0.5 * (n_y - 1))

@@ -1,25 +1,37 @@
-"""The lens pipeline as the flows see it; the only module that is found by name. Its report is in `page`, which is costly to import."""
+"""The lens pipelines as the flows see them; the only module that is found by name. Their report is in `page`, which is costly to import."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fitcore import Pipeline, Result
 from pipelines.lens.assess import assess, intervals
 from pipelines.lens.dataset import Imaging
+from pipelines.lens.quick import quick_pipeline
 from pipelines.lens.simulate import simulate_example
 from pipelines.lens.stages import lens_pipeline
 from pipelines.lens.verdict import verdict_of
 
 
 class LensEntry:
-    """Registered under the name ``lens``."""
+    """A chain of lens stages whose first is ``basin``, under a short name.
 
-    name = "lens"
-    stage_names = lens_pipeline().stage_names
-    latent_stage = stage_names[-1]
+    Parameters
+    ----------
+    name : registered in the entry points.
+    pipeline : makes the chain, with the settings of some stages' searches replaced.
+
+    A pipeline of one's own is one of these and a line in the entry points: see `docs/pipelines.md`.
+    """
+
+    def __init__(self, name: str, pipeline: Callable[[dict[str, dict[str, Any]]], Pipeline]) -> None:
+        self.name = name
+        self.pipeline = pipeline
+        self.report_folder = "" if name == "lens" else name
+        self.stage_names = pipeline({}).stage_names
+        self.latent_stage = self.stage_names[-1]
 
     def load(self, path: Path) -> Imaging:
         """The dataset in a folder."""
@@ -27,7 +39,7 @@ class LensEntry:
 
     def build(self, settings: Mapping[str, Mapping[str, Any]]) -> Pipeline:
         """The chain, with the settings of some stages' searches replaced."""
-        return lens_pipeline({stage: dict(fields) for stage, fields in settings.items()})
+        return self.pipeline({stage: dict(fields) for stage, fields in settings.items()})
 
     def describe(self, dataset: Imaging, results: Mapping[str, Result]) -> dict[str, Any]:
         """Verdict with reasons; parameters of the last stage and its latent variables at 1 sigma."""
@@ -47,4 +59,5 @@ class LensEntry:
         return simulate_example(target, seed)
 
 
-LENS = LensEntry()
+LENS = LensEntry("lens", lens_pipeline)
+QUICK = LensEntry("quick", quick_pipeline)

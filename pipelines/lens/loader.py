@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -22,7 +22,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from fitcore.errors import DataError
 from pipelines.lens.bounded import opened, opened_fits
@@ -42,6 +42,10 @@ WCS_KEYS = re.compile(
 )
 MOST_AXES = 9
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+Circle = Annotated[tuple[float, float, Annotated[float, Field(gt=0)]], Strict(False)]
+"""x, y, radius in arcsec."""
 
 
 class Extensions(BaseModel):
@@ -65,6 +69,8 @@ class Info(BaseModel):
     magnitude_zero_point: float | None = None
     mask_radius: float | None = Field(default=None, gt=0, description="arcsec")
     mask_centre: tuple[float, float] | None = Field(default=None, strict=False, description="(y, x) of the lens in arcsec")
+    neighbors: Literal["automatic", "none"] | list[Circle] | None = Field(default=None, description="to leave out instead of those found")
+    noise_factor: Literal["measured"] | Annotated[float, Field(gt=0)] | None = None
     extensions: Extensions | None = None
 
 
@@ -291,9 +297,11 @@ def _sky_cards(header: fits.Header) -> fits.Header:
 
 
 def zero_point(header: fits.Header) -> dict[str, float]:
-    """The magnitude of one unit of flux, where the header has MAGZERO; empty without."""
+    """AB magnitude of one unit of the image, where the header says it under MAGZERO; empty where it does not."""
     value = header.get("MAGZERO")
-    return {"magnitude_zero_point": float(value)} if isinstance(value, int | float) and math.isfinite(value) else {}
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return {}
+    return {"magnitude_zero_point": float(value)}
 
 
 def read_fits(files: Mapping[str, Path], extensions: Mapping[str, str | int], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -326,6 +334,8 @@ def read_folder(folder: Path) -> dict[str, Any]:
         "magnitude_zero_point": info.magnitude_zero_point,
         "mask_radius": info.mask_radius,
         "center": None if info.mask_centre is None else (info.mask_centre[1], info.mask_centre[0]),
+        "neighbors": tuple(info.neighbors) if isinstance(info.neighbors, list) else None if info.neighbors != "none" else "none",
+        "noise_factor": info.noise_factor,
     }
     files, extensions = _files(folder, info)
     fields = read_fits(files, extensions, facts)

@@ -15,6 +15,8 @@ from pipelines.lens.dataset import Imaging
 from pipelines.lens.latents import LATENTS, left_out
 from pipelines.lens.linear import masses_of, source_plane
 from pipelines.lens.loader import read_truth
+from pipelines.lens.preparation_pictures import PreparationPlanes
+from pipelines.lens.prepare import prepare
 from pipelines.lens.report import Headline, ImagePlanes, Link, Posterior, Quantity, ReportContent, SourcePlane, StageRow, write_report
 from pipelines.lens.verdict import verdict_of
 
@@ -61,7 +63,9 @@ class LensPage:
             source=_source(found, curves),
             parameters=_parameters(last),
             latents=latents,
-            preparation=_preparation(dataset, found, last),
+            preparation=_preparation(dataset, found),
+            decisions=prepare(dataset).decisions,
+            prepared=_prepared(dataset),
             stages=[_stage(outcome, results[outcome.name], links) for outcome in outcomes],
             samples=_posterior(last),
             provenance={},
@@ -148,8 +152,7 @@ def _latents(last: Result) -> list[Quantity]:
     ]
 
 
-def _preparation(dataset: Imaging, found: Assessment, last: Result) -> dict[str, Any]:
-    decided = last.analysis.preparation if last.analysis is not None else None  # pyright: ignore[reportAttributeAccessIssue]
+def _preparation(dataset: Imaging, found: Assessment) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "pixel scale": f"{dataset.pixel_scale} arcsec",
         "used pixels": found.frame.n_used,
@@ -160,10 +163,26 @@ def _preparation(dataset: Imaging, found: Assessment, last: Result) -> dict[str,
         "gap to the next solution": "no other found" if np.isinf(found.measures.gap) else f"{found.measures.gap:.0f}",
     }
     facts.update({key: f"left out: {reason}" for key, reason in left_out(dataset).items()})
-    if decided is not None:
-        facts["lens center"] = f"({decided.center[0]:.3f}, {decided.center[1]:.3f}) arcsec, by {decided.center_by}"
-        facts["mask radius"] = f"{decided.mask_radius} arcsec, by {decided.mask_radius_by}"
     return facts
+
+
+def _prepared(dataset: Imaging) -> PreparationPlanes | None:
+    decided = prepare(dataset)
+    sky, found = decided.sky, decided.surroundings
+    if sky is None or found is None:
+        return None
+    return PreparationPlanes(
+        data=sky.data,
+        significance=found.significance,
+        used=sky.used,
+        neighbors=decided.on_coarse_pixels(dataset),
+        noise=float(np.median(sky.noise[sky.used])),
+        x=sky.x[0],
+        y=sky.y[:, 0],
+        center=decided.center,
+        mask_radius=decided.mask_radius,
+        position_angle_of_y=dataset.position_angle_of_y,
+    )
 
 
 def _stage(outcome: StageOutcome, result: Result, links: Sequence[Mapping[str, Any]]) -> StageRow:

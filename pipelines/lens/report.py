@@ -19,7 +19,9 @@ from markupsafe import Markup
 
 from fitcore.errors import ConfigError
 from fitcore.store import durable
+from pipelines.lens.decision import Decision
 from pipelines.lens.pictures import ImagePlanes, Posterior, SourcePlane, corner_panel, panels
+from pipelines.lens.preparation_pictures import PreparationPlanes, preparation_panels
 
 __all__ = ["Headline", "ImagePlanes", "Link", "Posterior", "Quantity", "ReportContent", "SourcePlane", "StageRow", "write_report"]
 
@@ -125,6 +127,7 @@ class ReportContent:
     digests : stage to the digest of its result.
     source : None when the model has no source plane.
     preparation, provenance : facts, shown in this order.
+    decisions, prepared : what was decided about the image before any search, and the pictures of it; None leaves them out.
     samples : for the corner plot; None leaves it out.
     truth : path of a parameter or latent to its true value, where the lens was simulated.
 
@@ -146,6 +149,8 @@ class ReportContent:
     parameters: Sequence[Quantity] = ()
     latents: Sequence[Quantity] = ()
     preparation: Mapping[str, Any] = field(default_factory=dict)
+    decisions: Sequence[Decision] = ()
+    prepared: PreparationPlanes | None = None
     stages: Sequence[StageRow] = ()
     samples: Posterior | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -311,6 +316,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "parameters": [_row(quantity, content.truth) for quantity in content.parameters],
         "latents": [_row(quantity, content.truth) for quantity in content.latents],
         "stages": [_stage(stage) for stage in content.stages],
+        "prepared": () if content.prepared is None else preparation_panels(content.prepared),
         "preparation": [(key, _spoken(value)) for key, value in content.preparation.items()],
         "provenance": [(key, _spoken(value)) for key, value in content.provenance.items()],
     }

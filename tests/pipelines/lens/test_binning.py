@@ -79,7 +79,7 @@ def test_both_frames_of_a_lens_share_coordinates() -> None:
     image = Imaging(data=spot, noise=np.ones_like(x), psf=kernel, pixel_scale=0.05, mask_radius=1.2)
     preparation = prepare(image)
     assert preparation.center == pytest.approx((0.15, -0.1))
-    assert (preparation.center_by, preparation.mask_radius, preparation.mask_radius_by) == ("brightest pixel", 1.2, "info.yaml")
+    assert (preparation.mask_radius, preparation.decision("mask radius").how) == (1.2, "info.yaml")
     for frame in (full_frame(image, preparation), binned_frame(image, preparation)):
         assert isinstance(frame, Frame)
         weight = np.asarray(frame.data) * (np.asarray(frame.weight) > 0)
@@ -90,6 +90,8 @@ def test_both_frames_of_a_lens_share_coordinates() -> None:
 def test_a_person_overrules_the_preparation() -> None:
     image = imaging()
     automatic = prepare(image)
-    assert (automatic.mask_radius, automatic.mask_radius_by) == (3.0, "default")
+    assert automatic.mask_radius == 3.0
+    assert automatic.decision("mask radius").how.endswith("default")
     given = prepare(Imaging(data=image.data, noise=image.noise, psf=image.psf, pixel_scale=0.05, center=(0.3, -0.2), mask_radius=0.8))
-    assert (given.center, given.center_by, given.mask_radius) == ((0.3, -0.2), "info.yaml", 0.8)
+    assert (given.center, given.mask_radius) == ((0.3, -0.2), 0.8)
+    assert given.decision("lens center").how == given.decision("mask radius").how == "info.yaml"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitcore.errors import DataError
-from pipelines.lens.dataset import Imaging
+from pipelines.lens.dataset import Imaging, psf_offset
 
 SHAPE = (9, 11)
 
@@ -73,6 +73,26 @@ def test_pixels_marked_by_absurd_noise_are_masked(mark: float, fraction: float) 
     assert np.array_equal(image.data[~marked], fields["data"][~marked])
 
 
+@pytest.mark.parametrize("value", [0.0, -3.0, np.nan])
+def test_a_few_pixels_without_noise_are_masked_and_counted(value: float) -> None:
+    fields = changed("noise", (1, 2), value)
+    fields["noise"][7, 7], fields["noise"][0, 0] = value, 1e8
+    image = Imaging(**{**fields, "mask": np.arange(99).reshape(SHAPE) != 98})
+    assert not image.used[[1, 7, 0, 8], [2, 7, 0, 10]].any()
+    assert image.used.sum() == 95
+    assert image.masked == {"by a mask": 1, "noise not positive": 2, "absurd noise": 1}
+    assert np.isposinf(image.noise[1, 2])
+
+
+def test_what_the_psf_was_is_kept() -> None:
+    image = Imaging(**arrays(psf=np.full((3, 3), 2.0)))
+    assert image.psf_sum == 18.0
+    assert psf_offset(image.psf) == pytest.approx((0.0, 0.0))
+    kernel = np.zeros((5, 7))
+    kernel[1, 3], kernel[1, 4] = 1.0, 0.6
+    assert psf_offset(kernel) == pytest.approx((0.6 / 1.6, -1.0))
+
+
 def test_noise_of_a_bright_star_stays() -> None:
     assert Imaging(**changed("noise", (4, 4), 200.0)).used.all()
 
@@ -98,11 +118,10 @@ def test_under_the_mask_anything_goes() -> None:
         ),
         (changed("data", (8, 0), -np.inf), "not finite, the first at row 8, column 0 .*: -inf. Mask them by a mask"),
         (
-            changed("noise", (1, 2), 0.0),
-            "1 used pixels that are not positive and finite, the first at row 1, column 2 .*: 0.0",
+            arrays(noise=np.where(np.arange(99).reshape(SHAPE) < 5, -3.0, 0.1)),
+            r"5 used pixels that are not positive and finite, the first at row 0, column 0 .*: -3.0. Mask them .* Up to 5% would be masked",
         ),
-        (changed("noise", (1, 2), -3.0), r"not positive and finite.*: -3.0. Mask them"),
-        (changed("noise", (1, 2), np.nan), "not positive and finite.*: nan"),
+        (arrays(psf=np.eye(5)[[0]].T @ np.eye(5)[[2]]), r"PSF's peak is \(\+0.0, -2.0\) pixels .* at most 1.0 is allowed.*Shift it"),
         (arrays(noise=np.zeros(SHAPE)), "noise map has 99 used pixels that are not positive"),
         (arrays(noise=np.full(SHAPE, np.nan)), "noise map has 99 used pixels that are not positive"),
         (arrays(noise=np.ones((9, 10))), r"noise map has shape \(9, 10\), the image \(9, 11\); they must be the same. Cut both"),

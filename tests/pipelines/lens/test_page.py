@@ -143,8 +143,15 @@ def test_known_truth_is_shown_for_what_is_listed(written: tuple[str, ReportConte
 
 def test_what_was_decided_is_told(written: tuple[str, ReportContent]) -> None:
     facts = written[1].preparation
-    assert facts["mask radius"] == "2.0 arcsec, by info.yaml"
-    assert facts["lens center"].endswith("by brightest pixel")
+    decided = {decision.what: decision for decision in written[1].decisions}
+    assert (decided["mask radius"].value, decided["mask radius"].how, decided["mask radius"].key) == (
+        "2 arcsec",
+        "info.yaml",
+        "mask_radius",
+    )
+    assert decided["lens center"].how.startswith("brightest pixel of the only extended bright object")
+    assert decided["lens center"].key in written[0]
+    assert "What stands out of the galaxy" in written[0]
     assert facts["images of the source"] == 2
     assert facts["mass_in_einstein"] == "left out: the dataset has no redshift_lens and no redshift_source; add it to info.yaml"
     assert "no magnitude_zero_point" in facts["lens_magnitude"]
