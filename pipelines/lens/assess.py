@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,6 +30,8 @@ EDGE = 1e-3
 """A parameter is on a limit when its median lies within this probability of the end of its prior."""
 ONE_SIGMA = (0.15865525393145707, 0.5, 0.8413447460685429)
 CORE = 0.3
+OF_THE_LENS = ("mass.", "shear.")
+"""A source's shape on a limit says nothing about the lens."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,15 +91,38 @@ def _assessed(dataset: Imaging, results: Mapping[str, Result], last: Result) -> 
         arcs=arcs,
         chi_squared=float(chi[used].mean()),
         chi_squared_arcs=float(chi[arcs].mean()) if arcs.any() else float("nan"),
-        measures=Measures(
+        measures=replace(
+            measures_of_search(basin),
             n_images=count_images_of(instance),
             inside_flux=float(source[inner].sum() / source.sum()) if source.sum() > 0 else float("nan"),
             explained=float(explained),
             axis_ratio=float(axis_ratio(mass.ellipticity_1, mass.ellipticity_2)),
             shear=float(np.hypot(shear.gamma_1, shear.gamma_2)),
-            gap=float(basin["gap_to_rival"]),
-            at_bound=at_bound(last),
+            at_bound=tuple(path for path in at_bound(last) if path.startswith(OF_THE_LENS)),
         ),
+    )
+
+
+def measures_of_search(basin: Mapping[str, Any]) -> Measures:
+    """What the basin search has noted of its solution, for a verdict in seconds; NaN where it has not, which no limit admits."""
+
+    def noted(key: str) -> float:
+        return float(basin.get(key, float("nan")))
+
+    return Measures(
+        n_images=int(basin.get("n_images", 0)),
+        inside_flux=noted("inside_flux"),
+        explained=noted("explained"),
+        axis_ratio=noted("axis_ratio"),
+        shear=noted("shear"),
+        gap=noted("gap_to_rival"),
+        radius_spread=noted("radius_spread"),
+        n_dissenters=int(basin.get("n_dissenters", 0)),
+        significance=float(np.minimum(noted("inner_significance"), noted("outer_significance"))),
+        amplitudes=(noted("inner_amplitude"), noted("outer_amplitude")),
+        ellipticity_offset=noted("ellipticity_offset"),
+        lens_gain=noted("lens_gain"),
+        used=noted("used"),
     )
 
 

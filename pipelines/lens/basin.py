@@ -1,15 +1,16 @@
 """`Basin`: the search that finds the right solution of a lens in seconds, by variable projection from many starts.
 
 Lens light and arc map on the binned image; a scan of Einstein radii with the light's shape held; joint descents from its best solutions and
-from random starts; ranking with the model's inadequacy in the noise and at least two images of the source; the best two at full resolution;
-then the measurement at nominal noise. The outcome is a sample of the Laplace approximation: it finds and seeds, and claims no evidence.
+from random starts; a panel of models to rank the solutions (`pipelines.lens.panel`); the best at full resolution, with two sets for the
+source and nominal noise; checks of what the search did not look at (`pipelines.lens.checks`). The outcome is a sample of the Laplace
+approximation: it finds and seeds, and claims no evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,26 +21,27 @@ from scipy.interpolate import RegularGridInterpolator
 from fitcore.errors import ModelError
 from fitcore.search.base import Checkpoint, Problem, Progress, ProgressEvent, Search, SearchOutcome
 from fitcore.search.streams import stream
+from pipelines.lens.checks import Checks, checked
 from pipelines.lens.descents import Descents
 from pipelines.lens.frame import Frame
-from pipelines.lens.laplace import outcome_of
+from pipelines.lens.geometry import axis_ratio
+from pipelines.lens.laplace import SHARE_REACH, outcome_of
 from pipelines.lens.light_fit import LightFit, fit_light
 from pipelines.lens.marquardt import Minimum, Penalty, descend
 from pipelines.lens.modes import IMAGES_NEEDED, by_objective, count_images, distinct, ranked, same_position, same_radius, source_plane_of
+from pipelines.lens.panel import TWO_SOURCES, Standing, clearest_rival, convened, dissenters, penalty_of_further_sets
 from pipelines.lens.prepare import binned_frame, full_frame
-from pipelines.lens.varpro import EINSTEIN_RADIUS, SHEAR, SOURCE_CENTER, Bases, VariableProjection
+from pipelines.lens.varpro import EINSTEIN_RADIUS, N_PARAMETERS, SHEAR, SOURCE_CENTER, Bases, VariableProjection
+from pipelines.lens.varpro import PARAMETERS as NAMES
 
 Array = NDArray[np.float64]
 
-PARAMETERS = (
-    *(f"lens_light.first.{name}" for name in ("center_x", "center_y", "ellipticity_1", "ellipticity_2")),
-    *(f"lens_light.second.{name}" for name in ("ellipticity_1", "ellipticity_2")),
-    *(f"mass.{name}" for name in ("center_x", "center_y", "ellipticity_1", "ellipticity_2", "einstein_radius")),
-    *(f"shear.{name}" for name in ("gamma_1", "gamma_2")),
-    *(f"source.main.{name}" for name in ("center_x", "center_y", "ellipticity_1", "ellipticity_2")),
-)
+PARAMETERS = NAMES[:21]
+"""Of the model that is measured: two sets for the lens light, two for the source."""
 RADII = np.geomspace(0.45, 2.5, 12)
 RADIUS_RANGE = (0.25, 3.3)
+HOPELESS = 1500.0
+"""A solution whose objective is this much worse does not go before the panel."""
 LIGHT_HELD = (6, 7)
 """The mass's center stays at the light's while the scan holds the light's shape."""
 
@@ -52,14 +54,16 @@ class Basin(Search):
     ----------
     n_random : joint descents from random starts, which make the gap between solutions mean something.
     n_modes : solutions of the scan that are refined jointly.
+    n_candidates : solutions that go before the panel of models.
     scan_floor, light_floor, arc_floor : model inadequacy added to the noise, as fractions of the lens light (scan, joint) and of the arcs.
     shear_sigma, ellipticity_sigma, center_sigma : widths of the penalties on shear, mass ellipticity about the light's, and mass center.
     n_samples : points of the Laplace approximation that are returned.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     n_random: int = 12
     n_modes: int = 8
+    n_candidates: int = 4
     scan_floor: float = 0.03
     light_floor: float = 0.02
     arc_floor: float = 0.15
@@ -77,6 +81,30 @@ class Basin(Search):
             )
         with ThreadPoolExecutor(max(1, problem.n_threads)) as pool:
             return _Run(settings=self, problem=problem, seed=seed, checkpoint=checkpoint, progress=progress, pool=pool).outcome()
+
+    def penalty(self, light: LightFit) -> Penalty:
+        """Penalties and limits of every descent, about the light's center and ellipticity."""
+        center = light.p[:2]
+        mean = np.concatenate([center, np.zeros(4), center, light.ellipticity, [1.2, 0.0, 0.0], center, [0.0, 0.0]])
+        sigma = np.array(
+            [0.05, 0.05, 0.3, 0.3, 0.3, 0.3]
+            + [self.center_sigma] * 2
+            + [self.ellipticity_sigma] * 2
+            + [3.0]
+            + [self.shear_sigma] * 2
+            + [0.5, 0.5, 0.15, 0.15]
+        )
+        reach = np.array([0.3, 0.3, 0.75, 0.75, 0.75, 0.75, 0.2, 0.2, 0.5, 0.5, 0.0, 0.35, 0.35, 2.0, 2.0, 0.75, 0.75])
+        about = np.where(np.isin(np.arange(len(mean)), (0, 1, 6, 7, 13, 14)), mean, 0.0)
+        lower, upper = about - reach, about + reach
+        lower[EINSTEIN_RADIUS], upper[EINSTEIN_RADIUS] = RADIUS_RANGE
+        rest = penalty_of_further_sets()
+        return Penalty(
+            mean=np.concatenate([mean, rest.mean]),
+            sigma=np.concatenate([sigma, rest.sigma]),
+            lower=np.concatenate([lower, rest.lower]),
+            upper=np.concatenate([upper, rest.upper]),
+        )
 
 
 @dataclass(kw_only=True)
@@ -102,10 +130,10 @@ class _Run:
         binned = binned_frame(analysis.dataset, analysis.preparation)
         light = fit_light(binned, self.center, self.bases)
         self.n_light = light.n_evaluations
-        self.penalty = self._penalty(light)
-        scanned = self._scan(binned, light)
-        joint = self._joint(binned, light, scanned)
-        return self._measure(full_frame(analysis.dataset, analysis.preparation), binned, light, joint)
+        self.penalty = self.settings.penalty(light)
+        joint = self._joint(binned, light, self._scan(binned, light))
+        rows = self._panel(binned, light, joint)
+        return self._measure(full_frame(analysis.dataset, analysis.preparation), binned, light, rows)
 
     @property
     def n_calls(self) -> int:
@@ -119,26 +147,9 @@ class _Run:
         self._tell(self.descents.n_evaluations)
         self.descents.check()
 
-    def _penalty(self, light: LightFit) -> Penalty:
-        s = self.settings
-        center = light.p[:2]
-        mean = np.concatenate([center, np.zeros(4), center, light.ellipticity, [1.2, 0.0, 0.0], center, [0.0, 0.0]])
-        sigma = np.array(
-            [0.05, 0.05, 0.3, 0.3, 0.3, 0.3]
-            + [s.center_sigma] * 2
-            + [s.ellipticity_sigma] * 2
-            + [3.0]
-            + [s.shear_sigma] * 2
-            + [0.5, 0.5, 0.15, 0.15]
-        )
-        reach = np.array([0.3, 0.3, 0.75, 0.75, 0.75, 0.75, 0.2, 0.2, 0.5, 0.5, 0.0, 0.35, 0.35, 2.0, 2.0, 0.6, 0.6])
-        about = np.where(np.isin(np.arange(17), (0, 1, 6, 7, 13, 14)), mean, 0.0)
-        lower, upper = about - reach, about + reach
-        lower[EINSTEIN_RADIUS], upper[EINSTEIN_RADIUS] = RADIUS_RANGE
-        return Penalty(mean=mean, sigma=sigma, lower=lower, upper=upper)
-
-    def _with_floors(self, frame: Frame, light: Array, arcs: Array, light_floor: float) -> Frame:
-        extra = (light_floor * np.maximum(light, 0.0)) ** 2 + (self.settings.arc_floor * arcs) ** 2
+    @staticmethod
+    def _with_floors(frame: Frame, light: Array, arcs: Array, light_floor: float, arc_floor: float) -> Frame:
+        extra = (light_floor * np.maximum(light, 0.0)) ** 2 + (arc_floor * arcs) ** 2
         variance = frame.variance
         return frame.reweighted(np.where(variance > 0, variance + extra, 0.0))
 
@@ -149,7 +160,7 @@ class _Run:
 
     def _scan(self, binned: Frame, light: LightFit) -> list[Minimum]:
         self._say("scan")
-        floored = self._with_floors(binned, light.light, arc_map(light), self.settings.scan_floor)
+        floored = self._with_floors(binned, light.light, arc_map(light), self.settings.scan_floor, self.settings.arc_floor)
         held = VariableProjection(frame=floored, which="light", bases=self.bases).solved(light.p)[3]
         projection = VariableProjection(frame=floored, which="source", bases=self.bases, held=held)
         starts = [start for radius in RADII for start in self._scan_starts(binned, light, radius)]
@@ -161,7 +172,8 @@ class _Run:
         return by_objective(imaged + other)
 
     def _scan_starts(self, binned: Frame, light: LightFit, radius: float) -> list[Array]:
-        start = np.concatenate([light.p[:6], light.p[:2], 0.8 * np.asarray(light.ellipticity), [radius, 0, 0, 0, 0, 0.0, 0.01]])
+        start = light.p.copy()
+        start[6:17] = [*light.p[:2], *(0.8 * np.asarray(light.ellipticity)), radius, 0, 0, 0, 0, 0.0, 0.01]
         starts = []
         for position in source_positions(binned, light, start):
             trial = start.copy()
@@ -171,55 +183,43 @@ class _Run:
 
     def _joint(self, binned: Frame, light: LightFit, scanned: list[Minimum]) -> list[Minimum]:
         self._say("joint descents")
-        floored = self._with_floors(binned, light.light, arc_map(light), self.settings.light_floor)
+        floored = self._with_floors(binned, light.light, arc_map(light), self.settings.light_floor, self.settings.arc_floor)
         projection = VariableProjection(frame=floored, which="joint", bases=self.bases)
         rng = stream(self.seed, "basin.random")
         starts = [m.p for m in scanned]
         for _ in range(self.settings.n_random):
-            start = self.penalty.mean + np.minimum(self.penalty.sigma, 0.3) * 0.7 * rng.standard_normal(17)
+            start = self.penalty.mean + np.minimum(self.penalty.sigma, 0.3) * 0.7 * rng.standard_normal(N_PARAMETERS)
             start[EINSTEIN_RADIUS] = rng.uniform(0.4, 2.6)
             start[:6] = light.p[:6]
             starts.append(start)
         return distinct(ranked(self._descents(projection, starts, 25)), same_radius(0.05))
 
-    @staticmethod
-    def _rivals(joint: list[Minimum], origin: Minimum) -> list[tuple[float, float]]:
-        """Einstein radius, and objective less the chosen solution's, of the others with at least two images, on the binned image.
+    def _panel(self, binned: Frame, light: LightFit, joint: list[Minimum]) -> list[Standing]:
+        self._say("panel")
+        imaged = [m for m in joint if count_images(m.p) >= IMAGES_NEEDED]
+        candidates = [m for m in imaged if m.objective - imaged[0].objective < HOPELESS][: self.settings.n_candidates] or joint[:1]
+        arcs = arc_map(light)
 
-        A gap is negative where full resolution has overruled the binned image.
-        """
-        others = [m for m in joint if m is not origin and count_images(m.p) >= IMAGES_NEEDED]
-        return [(float(m.p[EINSTEIN_RADIUS]), float(m.objective - origin.objective)) for m in others]
+        def reweighted(light_floor: float, arc_floor: float) -> Frame:
+            return self._with_floors(binned, light.light, arcs, light_floor, arc_floor)
 
-    def _measure(self, full: Frame, binned: Frame, light: LightFit, joint: list[Minimum]) -> SearchOutcome:
+        return convened(candidates, reweighted, lambda projection, starts: self._descents(projection, starts, 20), self.bases)
+
+    def _measure(self, full: Frame, binned: Frame, light: LightFit, rows: list[Standing]) -> SearchOutcome:
+        """The chosen solution, and those that are nearly as good, at full resolution and nominal noise; then the checks and the samples."""
         self._say("full resolution")
-        candidates = ranked(joint)[:2]
-        light_map, arcs = (resampled(plane, binned, full) for plane in (light.light, arc_map(light)))
-        floored = self._with_floors(full, light_map, arcs, self.settings.light_floor)
-        refined = self._descents(VariableProjection(frame=floored, which="joint", bases=self.bases), [m.p for m in candidates], 20)
-        chosen = ranked(refined)
-        origin = next(candidate for candidate, m in zip(candidates, refined, strict=True) if m is chosen[0])
-        nominal = VariableProjection(frame=full, which="joint", bases=self.bases)
-        measured = self._descents(nominal, [m.p for m in chosen], 25)
+        gaps = [(row.cost - rows[0].cost) / len(row.costs) for row in rows]
+        near = [(row, gap) for row, gap in zip(rows, gaps, strict=True) if gap < SHARE_REACH and all(row.imaged)] or [(rows[0], 0.0)]
+        projection = VariableProjection(frame=full, which="joint", bases=TWO_SOURCES)
+        measured = self._descents(projection, [row.minima[1].p for row, _ in near], 30)
+        measured_gaps = [gap if count_images(m.p) >= IMAGES_NEEDED else np.inf for m, (_, gap) in zip(measured, near, strict=True)]
+        self._say("checks")
+        floored = self._with_floors(binned, light.light, np.zeros(light.light.shape), self.settings.light_floor, 0.0)
+        self._note(full, light, rows, measured[0], checked(measured[0].p, floored, TWO_SOURCES, light, self.penalty))
         self._say("Laplace samples")
-        rivals = self._rivals(joint, origin)
-        self.facts.update(
-            grade="laplace",
-            n_images=count_images(measured[0].p),
-            einstein_radius=float(measured[0].p[EINSTEIN_RADIUS]),
-            einstein_radius_with_floors=float(chosen[0].p[EINSTEIN_RADIUS]),
-            gap_to_rival=min((abs(gap) for _, gap in rivals), default=float("inf")),
-            rivals=", ".join(f"{radius:.3f} ({gap:+.0f})" for radius, gap in rivals),
-            n_solutions=len(joint),
-            arc_pixels=int(light.arcs.sum()),
-            light_ellipticity_1=float(light.ellipticity[0]),
-            light_ellipticity_2=float(light.ellipticity[1]),
-            shear=float(np.hypot(*measured[0].p[SHEAR])),
-        )
-        gaps = [m.objective - chosen[0].objective if count_images(m.p) >= IMAGES_NEEDED else np.inf for m in chosen[1:]]
         return outcome_of(
             measured,
-            [0.0, *gaps],
+            [0.0, *measured_gaps[1:]],
             problem=self.problem,
             penalty=self.penalty,
             names=PARAMETERS,
@@ -227,6 +227,34 @@ class _Run:
             rng=stream(self.seed, "basin.laplace"),
             n_calls=self.n_calls,
             facts=self.facts,
+        )
+
+    def _note(self, full: Frame, light: LightFit, rows: list[Standing], measured: Minimum, checks: Checks) -> None:
+        """What the verdict, the table and the benchmarks read of the search."""
+        p, chosen = measured.p, rows[0]
+        x, y = full.pixel_centers
+        radius = np.hypot(x - self.center[0], y - self.center[1])
+        against = dissenters(rows)
+        self.facts.update(
+            grade="laplace",
+            n_images=count_images(p),
+            einstein_radius=float(p[EINSTEIN_RADIUS]),
+            einstein_radius_with_floors=float(chosen.radii[0]),
+            radius_spread=float(np.ptp([*chosen.radii[1:], p[EINSTEIN_RADIUS]]) / p[EINSTEIN_RADIUS]),
+            n_dissenters=len(against),
+            dissenting_radii=", ".join(f"{radius:.3f}" for _, radius in against),
+            gap_to_rival=clearest_rival(rows),
+            rivals=", ".join(f"{row.radius:.3f} ({row.cost - chosen.cost:+.0f})" for row in rows[1:]),
+            n_solutions=len(rows),
+            arc_pixels=int(light.arcs.sum()),
+            light_ellipticity_1=float(light.ellipticity[0]),
+            light_ellipticity_2=float(light.ellipticity[1]),
+            ellipticity_offset=float(np.hypot(*(p[8:10] - np.asarray(light.ellipticity)))),
+            source_offset=float(np.hypot(*(p[SOURCE_CENTER] - p[6:8])) / p[EINSTEIN_RADIUS]),
+            shear=float(np.hypot(*p[SHEAR])),
+            axis_ratio=float(axis_ratio(p[8], p[9])),
+            used=float((full.variance > 0)[radius < self.problem.analysis.preparation.mask_radius].mean()),
+            **asdict(checks),
         )
 
 

@@ -22,7 +22,10 @@ del _backend
 
 @component
 class GaussianBasis:
-    """``n`` Gaussians of widths sigma_max / sqrt(2)^k on the intermediate axis; lengths in arcsec. Amplitudes are solved, not sampled."""
+    """``n`` Gaussians of widths sigma_max / sqrt(2)^k on the intermediate axis; lengths in arcsec. Amplitudes are solved, not sampled.
+
+    The center lies ``offset_x``, ``offset_y`` from ``center_x``, ``center_y``: tied to another set's center, the two move together.
+    """
 
     center_x: Leaf
     center_y: Leaf
@@ -30,10 +33,12 @@ class GaussianBasis:
     ellipticity_2: Leaf = leaf(lower=-1.0, upper=1.0, open_lower=True, open_upper=True)
     sigma_max: float
     n: int
+    offset_x: Leaf = 0.0
+    offset_y: Leaf = 0.0
 
     def radius_squared(self, x: Any, y: Any) -> Any:
         """Elliptical radius squared at positions in arcsec; shape of ``x``."""
-        return radius_squared(x - self.center_x, y - self.center_y, self.ellipticity_1, self.ellipticity_2)
+        return radius_squared(x - self.center_x - self.offset_x, y - self.center_y - self.offset_y, self.ellipticity_1, self.ellipticity_2)
 
     @property
     def sigmas(self) -> np.ndarray:

@@ -54,8 +54,8 @@ def outcome_of(
 ) -> SearchOutcome:
     """A search's outcome: the solutions themselves and draws around them, equally weighted within a solution.
 
-    ``minima`` are the solutions, the chosen one first, and ``gaps`` how much worse each is (`shares`); ``names`` are the parameters' paths
-    in the order of their vectors.
+    ``minima`` are the solutions, the chosen one first, and ``gaps`` how much worse each is (`shares`); ``names`` are the paths of their
+    parameters, in order.
     """
     order = [list(names).index(path) for path in problem.paths]
     draws, log_weight = [], []
@@ -64,8 +64,9 @@ def outcome_of(
             continue
         n = max(2, round(n_samples * share))
         root = np.linalg.cholesky(covariance_of(minimum))
-        points = np.concatenate([[minimum.p], minimum.p + rng.standard_normal((n - 1, len(minimum.p))) @ root.T])
-        draws.append(np.clip(points, penalty.lower, penalty.upper)[:, order])
+        best = minimum.p[minimum.parameters]
+        points = np.concatenate([[best], best + rng.standard_normal((n - 1, len(best))) @ root.T])
+        draws.append(np.clip(points, penalty.lower[minimum.parameters], penalty.upper[minimum.parameters])[:, order])
         log_weight.append(np.full(n, np.log(share / n)))
     u = np.clip(np.asarray(problem.model.inverse_transform(np.concatenate(draws))), 1e-15, 1.0 - 1e-15)
     log_likelihood = problem.log_likelihood(u)

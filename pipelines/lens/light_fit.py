@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pipelines.lens.frame import Frame
 from pipelines.lens.marquardt import Penalty, descend
-from pipelines.lens.varpro import Bases, VariableProjection
+from pipelines.lens.varpro import N_PARAMETERS, Bases, VariableProjection
 
 Array = NDArray[np.float64]
 ROUNDS = 2
@@ -28,7 +28,7 @@ class LightFit:
 
     Parameters
     ----------
-    p : the 17 parameters with the light's filled in.
+    p : all parameters with the light's filled in.
     light : its picture through the PSF, (v, v).
     residual : data minus light and sky, (v, v).
     significance : the residual smoothed, in units of its noise.
@@ -63,7 +63,7 @@ def fit_light(frame: Frame, center: tuple[float, float], bases: Bases) -> LightF
     radius, base = np.hypot(x, y), frame.variance
     used, data = base > 0, np.asarray(frame.data)
     e_1, e_2 = np.clip(moment_ellipticity(np.where(used & (radius < 1.0), np.maximum(data, 0.0), 0.0), x, y), -0.6, 0.6)
-    p = np.zeros(17)
+    p = np.zeros(N_PARAMETERS)
     p[:6] = [*center, e_1, e_2, e_1, e_2 + 0.02]
     penalty = _penalty(center)
     arcs, variance, n = np.zeros(used.shape, dtype=bool), base, 0
@@ -91,7 +91,7 @@ def fit_light(frame: Frame, center: tuple[float, float], bases: Bases) -> LightF
 
 
 def _penalty(center: tuple[float, float]) -> Penalty:
-    mean, sigma, reach = np.zeros(17), np.ones(17), np.full(17, np.inf)
+    mean, sigma, reach = np.zeros(N_PARAMETERS), np.ones(N_PARAMETERS), np.full(N_PARAMETERS, np.inf)
     mean[:2], sigma[:2], sigma[2:6] = center, 0.1, 0.3
     reach[:2], reach[2:6] = 0.3, 0.7
     return Penalty(mean=mean, sigma=sigma, lower=mean - reach, upper=mean + reach)

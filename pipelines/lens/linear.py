@@ -31,8 +31,8 @@ def masses_of(instance: Mapping[str, Any]) -> list[Any]:
 
 
 def lights_of(part: Any) -> list[Any]:
-    """The light components of one entry: a component, or a dict of them."""
-    return list(part.values()) if isinstance(part, Mapping) else [part]
+    """The light components of one entry: a component, or a dict of them, by name, for JAX sorts the keys of what it compiles."""
+    return [part[key] for key in sorted(part)] if isinstance(part, Mapping) else [part]
 
 
 def traced(instance: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ FIRST_DAMPING, LEAST_GAIN, PATIENCE, LARGEST_DAMPING = 0.03, 0.02, 2, 1e4
 
 @dataclass(frozen=True, kw_only=True)
 class Penalty:
-    """Normal penalties and limits on the 17 parameters: ``mean``, ``sigma``, ``lower``, ``upper``, each of shape (17,)."""
+    """Normal penalties and limits on all parameters: ``mean``, ``sigma``, ``lower``, ``upper``, each of shape (N_PARAMETERS,)."""
 
     mean: Array
     sigma: Array
@@ -37,7 +37,7 @@ class Minimum:
 
     Parameters
     ----------
-    p : the 17 parameters.
+    p : all parameters, those that the model does not have as they were.
     objective : chi^2 plus penalty; ``chi2`` alone beside it.
     curvature : half the second derivative of the objective over ``parameters``, whose inverse is their covariance.
     n_evaluations : projections computed.

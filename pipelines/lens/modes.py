@@ -20,7 +20,7 @@ IMAGES_NEEDED = 2
 
 
 def source_plane_of(p: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """Positions in arcsec relative to the source's center, of image positions, for the 17 parameters ``p``."""
+    """Positions in arcsec relative to the source's center, of image positions, for the parameters ``p``."""
     alpha_x, alpha_y = power_law_deflection(
         x - p[6], y - p[7], ellipticity_1=p[8], ellipticity_2=p[9], einstein_radius=p[EINSTEIN_RADIUS], slope=2.0
     )
@@ -30,7 +30,7 @@ def source_plane_of(p: Array, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def count_images(p: Array) -> int:
-    """Images of the source's center, the central one left out, for the 17 parameters ``p``."""
+    """Images of the source's center, the central one left out, for the parameters ``p``."""
     return _count(lambda x, y: source_plane_of(p, x, y), (p[6], p[7]))
 
 
@@ -43,6 +43,16 @@ def count_images_of(instance: Mapping[str, Any]) -> int:
         return beta_x - source.center_x, beta_y - source.center_y
 
     return _count(trace, (mass.center_x, mass.center_y))
+
+
+def count_images_at(masses: Sequence[Any], source: tuple[float, float], center: tuple[float, float]) -> int:
+    """The same for a point at ``source`` behind these masses, shear included; ``center`` is the lens's; all in arcsec."""
+
+    def trace(x: Array, y: Array) -> tuple[Array, Array]:
+        beta_x, beta_y = ray_trace(masses, x, y)
+        return beta_x - source[0], beta_y - source[1]
+
+    return _count(trace, center)
 
 
 def _count(trace: Callable[[Array, Array], tuple[Array, Array]], center: tuple[float, float]) -> int:

@@ -25,7 +25,7 @@ from pipelines.lens.preparation_pictures import PreparationPlanes, preparation_p
 
 __all__ = ["Headline", "ImagePlanes", "Link", "Posterior", "Quantity", "ReportContent", "SourcePlane", "StageRow", "write_report"]
 
-VERDICTS = ("accept", "review", "reject")
+VERDICTS = ("accepted", "review", "failed")
 LINK_KINDS = {"fixed": "fixed value", "priors": "new priors", "proposal": "proposal"}
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EM DASH}"
@@ -121,7 +121,7 @@ class ReportContent:
     Parameters
     ----------
     name : the lens; any text.
-    verdict : "accept", "review" or "reject".
+    verdict : "accepted", "review" or "failed".
     reasons : why, in words.
     command : what reproduces the result from a shell.
     digests : stage to the digest of its result.

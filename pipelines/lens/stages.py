@@ -16,6 +16,7 @@ from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.basin import RADIUS_RANGE, Basin
 from pipelines.lens.columns import GaussianBasis
 from pipelines.lens.mass import Isothermal, PowerLaw, Shear
+from pipelines.lens.panel import SECOND_SET
 
 BASIN_REACH = 0.25
 """Half-width of the prior on the Einstein radius after the basin is chosen, as a fraction of its value."""
@@ -27,6 +28,7 @@ LIGHT_SHAPE = (
     "lens_light.second.ellipticity_1",
     "lens_light.second.ellipticity_2",
 )
+SECOND_SHAPE = tuple(f"source.second.{name}" for name in ("ellipticity_1", "ellipticity_2", "offset_x", "offset_y"))
 
 
 def _ellipticity(sigma: float, limit: float) -> dict[str, TruncatedNormal]:
@@ -34,7 +36,10 @@ def _ellipticity(sigma: float, limit: float) -> dict[str, TruncatedNormal]:
 
 
 def isothermal_model() -> Model:
-    """Isothermal ellipsoid with shear, two sets of Gaussians for the lens's light and one for the source: 17 parameters."""
+    """Isothermal ellipsoid with shear, two sets of Gaussians each for the light of lens and source: 21 parameters.
+
+    The source's second set moves with its first: where the mass changes, both are traced to another place.
+    """
     first = GaussianBasis(center_x=Normal(0.0, 0.05), center_y=Normal(0.0, 0.05), **_ellipticity(0.3, 0.75), sigma_max=3.6, n=18)
     second = GaussianBasis(
         center_x=Tied("lens_light.first.center_x"),
@@ -47,17 +52,27 @@ def isothermal_model() -> Model:
         center_x=Normal(0.0, 0.05), center_y=Normal(0.0, 0.05), **_ellipticity(0.2, 0.5), einstein_radius=Uniform(*RADIUS_RANGE)
     )
     shear = Shear(gamma_1=TruncatedNormal(0.0, 0.05, -0.35, 0.35), gamma_2=TruncatedNormal(0.0, 0.05, -0.35, 0.35))
-    source = GaussianBasis(center_x=Normal(0.0, 0.5), center_y=Normal(0.0, 0.5), **_ellipticity(0.2, 0.6), sigma_max=0.35, n=10)
-    return Model({"lens_light": {"first": first, "second": second}, "mass": mass, "shear": shear, "source": {"main": source}})
+    main = GaussianBasis(center_x=Normal(0.0, 0.5), center_y=Normal(0.0, 0.5), **_ellipticity(0.2, 0.75), sigma_max=0.35, n=10)
+    clump = GaussianBasis(
+        center_x=Tied("source.main.center_x"),
+        center_y=Tied("source.main.center_y"),
+        **_ellipticity(0.2, 0.75),
+        sigma_max=SECOND_SET[0],
+        n=SECOND_SET[1],
+        offset_x=TruncatedNormal(0.0, 0.25, -1.0, 1.0),
+        offset_y=TruncatedNormal(0.0, 0.25, -1.0, 1.0),
+    )
+    source = {"main": main, "second": clump}
+    return Model({"lens_light": {"first": first, "second": second}, "mass": mass, "shear": shear, "source": source})
 
 
 def _in_basin(results: Results) -> Model:
-    """Stage 1's model in its basin: the Einstein radius's prior is cut, not reshaped, and the light keeps the shape that fits best."""
+    """Stage 1's model in its basin: the Einstein radius's prior is cut, not reshaped, light and second source set keep their best shape."""
     basin = results["basin"]
     best = basin.samples_summary.by_path("best")
     radius, (lower, upper) = best["mass.einstein_radius"], RADIUS_RANGE
     limits = (max(lower, (1.0 - BASIN_REACH) * radius), min(upper, (1.0 + BASIN_REACH) * radius))
-    held: dict[str, Any] = {path: float(round_linked(best[path])) for path in LIGHT_SHAPE}
+    held: dict[str, Any] = {path: float(round_linked(best[path])) for path in (*LIGHT_SHAPE, *SECOND_SHAPE)}
     return basin.model.replace({**held, "mass.einstein_radius": Uniform(*(float(round_linked(limit)) for limit in limits))})
 
 
@@ -89,6 +104,12 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
                 ),
                 Link(
                     source="basin",
+                    kind="fixed",
+                    what="ellipticity of the source's second set, and its offset from the first, at the best fit",
+                    why="it takes up a clump or a tail; it moves with the first set, and its 8 amplitudes stay free",
+                ),
+                Link(
+                    source="basin",
                     kind="priors",
                     what=f"mass.einstein_radius: limits at -+{BASIN_REACH:.0%} of the basin's",
                     why="the posterior is that of the chosen basin; the prior is cut there, not reshaped, so the data are not used twice",
@@ -112,7 +133,7 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
                 Link(
                     source="isothermal",
                     kind="fixed",
-                    what="center and ellipticities of the lens light, as there",
+                    what="shape of the lens light and of the source's second set, as there",
                     why="see the stage before",
                 ),
                 Link(

@@ -5,9 +5,10 @@ the covariance marginalized over them. Derivatives are written out: the light of
 squared alone, so one picture of d light / d R^2 serves all of them. Deflections, columns, derivatives and algebra are compiled pieces of
 their own: in one piece XLA computes them again for every use, and takes long to compile.
 
-The parameter vector of a `lens` has 17 entries, in the order of the model tree: center_x, center_y, ellipticities of the first and the
-second set of the lens light (6), center_x, center_y, ellipticity, einstein_radius of the mass (5), shear (2), center and ellipticity of
-the source (4).
+The parameter vector is the same for every model (`PARAMETERS`, in the order of the model tree): center and ellipticities of the two sets of
+the lens light (6), center, ellipticity and Einstein radius of the mass (5), shear (2), center and ellipticity of the source (4), then what
+richer models add: the second set of the source by its offset from the first and its ellipticity (4), and the ellipticity of a third set of
+the lens light (2). A model that has no such set does not look at its entries.
 """
 
 from __future__ import annotations
@@ -35,19 +36,52 @@ from pipelines.lens.tracing import deflection
 del _backend
 
 Array = NDArray[np.float64]
+PARAMETERS = (
+    *(f"lens_light.first.{name}" for name in ("center_x", "center_y", "ellipticity_1", "ellipticity_2")),
+    *(f"lens_light.second.{name}" for name in ("ellipticity_1", "ellipticity_2")),
+    *(f"mass.{name}" for name in ("center_x", "center_y", "ellipticity_1", "ellipticity_2", "einstein_radius")),
+    *(f"shear.{name}" for name in ("gamma_1", "gamma_2")),
+    *(f"source.main.{name}" for name in ("center_x", "center_y", "ellipticity_1", "ellipticity_2")),
+    *(f"source.second.{name}" for name in ("ellipticity_1", "ellipticity_2", "offset_x", "offset_y")),
+    *(f"lens_light.third.{name}" for name in ("ellipticity_1", "ellipticity_2")),
+)
+N_PARAMETERS = len(PARAMETERS)
 LIGHT = np.arange(6)
 LENSING = np.arange(6, 17)
-ALL = np.arange(17)
+SECOND = np.arange(17, 21)
+THIRD = np.arange(21, 23)
 EINSTEIN_RADIUS, SHEAR, SOURCE_CENTER = 10, slice(11, 13), slice(13, 15)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bases:
-    """Sizes of the three sets of Gaussians: widest width in arcsec and number of members."""
+    """Sizes of the sets of Gaussians: widest width in arcsec and number of members.
+
+    Parameters
+    ----------
+    first, second : of the lens light; concentric, each with its ellipticity.
+    source : of the source.
+    second_source : a second set of the source, beside the first, or None.
+    third : a third set of the lens light, concentric with the others, or None.
+    """
 
     first: tuple[float, int] = (3.6, 18)
     second: tuple[float, int] = (3.6, 10)
     source: tuple[float, int] = (0.35, 10)
+    second_source: tuple[float, int] | None = None
+    third: tuple[float, int] | None = None
+
+    def ladders(self, which: str) -> list[tuple[float, int]]:
+        """The sets' sizes in the order of their columns."""
+        light = [self.first, self.second] + ([] if self.third is None else [self.third])
+        source = [self.source] + ([] if self.second_source is None else [self.second_source])
+        return ([] if which == "source" else light) + ([] if which == "light" else source)
+
+    def parameters(self, which: str) -> NDArray[np.int_]:
+        """Indices of the parameters that matter to the lens light alone, to the source and what lenses it, or to both."""
+        light = [LIGHT] + ([] if self.third is None else [THIRD])
+        lensing = [LENSING] + ([] if self.second_source is None else [SECOND])
+        return np.sort(np.concatenate(([] if which == "source" else light) + ([] if which == "light" else lensing)))
 
 
 def _radius_and_slopes(x: Any, y: Any, e_1: Any, e_2: Any) -> tuple[Any, Any, Any, Any, Any]:
@@ -87,10 +121,10 @@ def _rays_and_slopes(mass: Any, x: Any, y: Any) -> tuple[Any, ...]:
     return (*value, *first, *second)
 
 
-def _lens_light(p: Any, frame: Frame, slopes: bool) -> list[tuple[Any, dict[int, Any]]]:
-    """R^2 of the two sets of the lens light, and its derivatives by parameter index."""
+def _lens_light(p: Any, frame: Frame, bases: Bases, slopes: bool) -> list[tuple[Any, dict[int, Any]]]:
+    """R^2 of the sets of the lens light, and its derivatives by parameter index."""
     parts = []
-    for e_1, e_2 in ((2, 3), (4, 5)):
+    for e_1, e_2 in ((2, 3), (4, 5)) if bases.third is None else ((2, 3), (4, 5), (21, 22)):
         x, y = frame.x - p[0], frame.y - p[1]
         if slopes:
             square, d_x, d_y, d_1, d_2 = _radius_and_slopes(x, y, p[e_1], p[e_2])
@@ -100,47 +134,50 @@ def _lens_light(p: Any, frame: Frame, slopes: bool) -> list[tuple[Any, dict[int,
     return parts
 
 
-def _source(p: Any, frame: Frame, rays: tuple[Any, ...], slopes: bool) -> tuple[Any, dict[int, Any]]:
-    """R^2 of the source at the traced positions, and its derivatives by parameter index."""
+def _source(p: Any, frame: Frame, rays: tuple[Any, ...], bases: Bases, slopes: bool) -> list[tuple[Any, dict[int, Any]]]:
+    """R^2 of the sets of the source at the traced positions, and its derivatives by parameter index."""
     b = p[EINSTEIN_RADIUS]
     x, y = frame.x, frame.y
-    beta_x = x - b * rays[0] - p[11] * x - p[12] * y - p[13]
-    beta_y = y - b * rays[1] - p[12] * x + p[11] * y - p[14]
+    off_x, off_y = x - b * rays[0] - p[11] * x - p[12] * y - p[13], y - b * rays[1] - p[12] * x + p[11] * y - p[14]
+    sets = [(off_x, off_y, 15, 16)]
+    if bases.second_source is not None:
+        sets.append((off_x - p[19], off_y - p[20], 17, 18))
     if not slopes:
-        return radius_squared(beta_x, beta_y, p[15], p[16]), {}
-    square, d_x, d_y, d_1, d_2 = _radius_and_slopes(beta_x, beta_y, p[15], p[16])
+        return [(radius_squared(own_x, own_y, p[e_1], p[e_2]), {}) for own_x, own_y, e_1, e_2 in sets]
     # the potential is homogeneous of degree one about its center: its second derivatives follow from kappa alone
-    off_x, off_y = x - p[6], y - p[7]
-    strength = b / (elliptical_radius(off_x, off_y, p[8], p[9]) + 1e-12) / (off_x**2 + off_y**2 + 1e-12)
-    h_xx, h_xy, h_yy = strength * off_y**2, -strength * off_x * off_y, strength * off_x**2
-    return square, {
-        6: d_x * h_xx + d_y * h_xy,
-        7: d_x * h_xy + d_y * h_yy,
-        8: -b * (d_x * rays[2] + d_y * rays[3]),
-        9: -b * (d_x * rays[4] + d_y * rays[5]),
-        10: -(d_x * rays[0] + d_y * rays[1]),
-        11: d_y * y - d_x * x,
-        12: -(d_x * y + d_y * x),
-        13: -d_x,
-        14: -d_y,
-        15: d_1,
-        16: d_2,
-    }
+    u, v = x - p[6], y - p[7]
+    strength = b / (elliptical_radius(u, v, p[8], p[9]) + 1e-12) / (u**2 + v**2 + 1e-12)
+    h_xx, h_xy, h_yy = strength * v**2, -strength * u * v, strength * u**2
+    parts = []
+    for number, (own_x, own_y, e_1, e_2) in enumerate(sets):
+        square, d_x, d_y, d_1, d_2 = _radius_and_slopes(own_x, own_y, p[e_1], p[e_2])
+        derivatives = {
+            6: d_x * h_xx + d_y * h_xy,
+            7: d_x * h_xy + d_y * h_yy,
+            8: -b * (d_x * rays[2] + d_y * rays[3]),
+            9: -b * (d_x * rays[4] + d_y * rays[5]),
+            10: -(d_x * rays[0] + d_y * rays[1]),
+            11: d_y * y - d_x * x,
+            12: -(d_x * y + d_y * x),
+            13: -d_x,
+            14: -d_y,
+            e_1: d_1,
+            e_2: d_2,
+        }
+        if number:
+            derivatives |= {19: -d_x, 20: -d_y}
+        parts.append((square, derivatives))
+    return parts
 
 
-def _fields(p: Any, frame: Frame, rays: tuple[Any, ...], which: str, slopes: bool) -> list[tuple[Any, dict[int, Any]]]:
-    light = [] if which == "source" else _lens_light(p, frame, slopes)
-    return light + ([] if which == "light" else [_source(p, frame, rays, slopes)])
-
-
-def _ladders(bases: Bases, which: str) -> list[tuple[float, int]]:
-    light = [] if which == "source" else [bases.first, bases.second]
-    return light + ([] if which == "light" else [bases.source])
+def _fields(p: Any, frame: Frame, rays: tuple[Any, ...], which: str, bases: Bases, slopes: bool) -> list[tuple[Any, dict[int, Any]]]:
+    light = [] if which == "source" else _lens_light(p, frame, bases, slopes)
+    return light + ([] if which == "light" else _source(p, frame, rays, bases, slopes))
 
 
 def _rows(p: Any, frame: Frame, rays: tuple[Any, ...], which: str, bases: Bases) -> Any:
-    squares = [square for square, _ in _fields(p, frame, rays, which, slopes=False)]
-    ladders = _ladders(bases, which)
+    squares = [square for square, _ in _fields(p, frame, rays, which, bases, slopes=False)]
+    ladders = bases.ladders(which)
     columns = jnp.concatenate([images(square, *ladder) for square, ladder in zip(squares, ladders, strict=True)])
     return frame.whitened(frame.convolved(columns))
 
@@ -181,7 +218,7 @@ def _slopes(p: Any, amplitudes: Any, frame: Frame, rays: Any, which: str, bases:
     """Derivatives of the light before the PSF by each parameter that matters, shape (parameters, n, n); amplitudes without the held."""
     slopes: dict[int, Any] = {}
     start = 0
-    for (square, derivatives), (sigma, n) in zip(_fields(p, frame, rays, which, slopes=True), _ladders(bases, which), strict=True):
+    for (square, derivatives), (sigma, n) in zip(_fields(p, frame, rays, which, bases, slopes=True), bases.ladders(which), strict=True):
         steepness = slope_image(square, amplitudes[start : start + n], sigma)
         start += n
         for index, derivative in derivatives.items():
@@ -203,9 +240,9 @@ def _projected(solution: _Solution, slopes: Any, frame: Frame) -> tuple[Any, Any
 @partial(compiled, static_argnames=("which", "bases"))
 def _seen(p: Any, amplitudes: Any, frame: Frame, rays: Any, which: str, bases: Bases) -> Any:
     """The light of each set through the PSF, shape (sets, v, v), for its amplitudes."""
-    squares = [square for square, _ in _fields(p, frame, rays, which, slopes=False)]
+    squares = [square for square, _ in _fields(p, frame, rays, which, bases, slopes=False)]
     summed, start = [], 0
-    for square, (sigma, n) in zip(squares, _ladders(bases, which), strict=True):
+    for square, (sigma, n) in zip(squares, bases.ladders(which), strict=True):
         summed.append(jnp.tensordot(amplitudes[start : start + n], images(square, sigma, n), axes=1))
         start += n
     return frame.convolved(jnp.stack(summed))
@@ -213,7 +250,7 @@ def _seen(p: Any, amplitudes: Any, frame: Frame, rays: Any, which: str, bases: B
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VariableProjection:
-    """The fit of a frame as a function of some of the 17 parameters.
+    """The fit of a frame as a function of some of the lens's parameters.
 
     Parameters
     ----------
@@ -231,7 +268,7 @@ class VariableProjection:
     @property
     def parameters(self) -> NDArray[np.int_]:
         """Indices of the parameters that matter here."""
-        return {"light": LIGHT, "source": LENSING, "joint": ALL}[self.which]
+        return self.bases.parameters(self.which)
 
     @cached_property
     def _held(self) -> Any:
@@ -244,12 +281,12 @@ class VariableProjection:
         return piece(jnp.asarray(p[6:10]), self.frame.x, self.frame.y)
 
     def solved(self, p: Array) -> tuple[float, Array, Array, Array]:
-        """chi^2, amplitudes (those of the held rows first), whitened residual and whitened rows at ``p``, shape (17,)."""
+        """chi^2, amplitudes (those of the held rows first), whitened residual and whitened rows at ``p``, shape (N_PARAMETERS,)."""
         s = _solved(jnp.asarray(p), self.frame, self._traced(p, False), self._held, self.which, self.bases)
         return float(s.chi2), np.asarray(s.amplitudes), np.asarray(s.residual), np.asarray(s.rows)
 
     def gauss_newton(self, p: Array) -> tuple[float, Array, Array]:
-        """chi^2, projected J'J and J'r of `parameters` at ``p``, shape (17,)."""
+        """chi^2, projected J'J and J'r of `parameters` at ``p``, shape (N_PARAMETERS,)."""
         rays = self._traced(p, True)
         solution = _solved(jnp.asarray(p), self.frame, rays[:2], self._held, self.which, self.bases)
         own = solution.amplitudes[self._held.shape[0] :]
@@ -262,4 +299,5 @@ class VariableProjection:
         amplitudes = self.solved(p)[1][self._held.shape[0] :]
         parts = np.asarray(_seen(jnp.asarray(p), jnp.asarray(amplitudes), self.frame, self._traced(p, False), self.which, self.bases))
         nothing = np.zeros(parts.shape[1:])
-        return (nothing if self.which == "source" else parts[:2].sum(axis=0)), (nothing if self.which == "light" else parts[-1])
+        n = 0 if self.which == "source" else len(self.bases.ladders("light"))
+        return (parts[:n].sum(axis=0) if n else nothing), (parts[n:].sum(axis=0) if self.which != "light" else nothing)

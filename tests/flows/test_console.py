@@ -59,7 +59,7 @@ def test_rows_of_all_kinds_in_one_table() -> None:
     done = {
         "name": "good",
         "status": "done",
-        "verdict": "accept",
+        "verdict": "accepted",
         "stages": [stage, stage],
         "headline": "radius",
         "latents": {"radius": {"median": 1.2, "lower": 1.1, "upper": 1.3}},
@@ -68,7 +68,7 @@ def test_rows_of_all_kinds_in_one_table() -> None:
     failed = {"name": "bad", "status": "failed", "verdict": "", "stages": [], "headline": "", "latents": {}, "error": "no [image] here"}
     title, first, second = printed([done, failed])
     assert title.split() == ["name", "status", "verdict", "radius", "log-evidence", "calls", "time", "report"]
-    assert " ".join(first.split()) == "good done (cached) accept 1.20 +0.10 -0.10 -12.35 ± 0.02 1400 2.5 s store/good.html"
+    assert " ".join(first.split()) == "good done (cached) accepted 1.20 +0.10 -0.10 -12.35 ± 0.02 1400 2.5 s store/good.html"
     assert " ".join(second.split()) == "bad failed no [image] here"
 
 

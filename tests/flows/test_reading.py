@@ -40,10 +40,10 @@ def test_table_in_three_forms(told: Any, finished: Any) -> None:
     run = json.loads(answer.stdout)
     title, row = told("table", "--store", store).splitlines()
     assert title.split()[:3] == ["name", "status", "verdict"]
-    assert row.split()[:3] == ["line", "done", "accept"]
+    assert row.split()[:3] == ["line", "done", "accepted"]
     assert json.loads(told("table", "--store", store, "--format", "json")) == run
     (line,) = csv.DictReader(io.StringIO(told("table", "--store", store, "--format", "csv")))
-    assert (line["name"], line["pipeline"], line["verdict"]) == ("line", "toy", "accept")
+    assert (line["name"], line["pipeline"], line["verdict"]) == ("line", "toy", "accepted")
     assert float(line["a"]) == run["parameters"]["a"]["median"]
     assert float(line["at_ten_upper"]) == run["latents"]["at_ten"]["upper"]
     assert int(line["n_calls"]) == sum(stage["n_calls"] for stage in run["stages"])
@@ -63,7 +63,7 @@ def test_show(told: Any, finished: Any) -> None:
     _, store, answer = finished
     run = json.loads(answer.stdout)
     text = told("show", "line", "--store", store)
-    for words in ("parameters", "latents", "  a ", "  at_ten ", "accept"):
+    for words in ("parameters", "latents", "  a ", "  at_ten ", "accepted"):
         assert words in text
     assert json.loads(told("show", "line", "--store", store, "--json")) == run
     assert json.loads(told("show", "some/where/line", "--store", store, "--json")) == run

@@ -94,7 +94,7 @@ def test_the_command_can_be_pasted() -> None:
 
 
 def test_rows_have_the_same_keys_whatever_became_of_them() -> None:
-    summary = {"verdict": "accept", "headline": "r", "reasons": [], "parameters": {"a": {}}, "latents": {}}
+    summary = {"verdict": "accepted", "headline": "r", "reasons": [], "parameters": {"a": {}}, "latents": {}}
     extra = {"summary": summary, "outcomes": [{"name": "first", "cached": False}], "seed": 1, "settings": {}, "report": "a.html"}
     run = {"name": "a", "pipeline": "toy", "stages": {"first": "0" * 64}, "extra": extra}
     row = row_of(run)

@@ -18,7 +18,7 @@ def test_a_run_answers_with_the_whole_row(finished: Any) -> None:
     (row,) = [json.loads(line) for line in answer.stdout.splitlines()]
     assert row["name"] == "line"
     assert row["status"] == "done"
-    assert row["verdict"] == "accept"
+    assert row["verdict"] == "accepted"
     assert [stage["name"] for stage in row["stages"]] == ["first", "second"]
     for stage in row["stages"]:
         assert set(stage) >= STAGE_KEYS
@@ -94,7 +94,7 @@ def test_the_table_form_names_the_row_and_the_report(finished: Any, fitcore: Any
     title, row = answer.stdout.splitlines()
     for word in ("name", "status", "verdict", "at_ten", "log-evidence", "calls", "time", "report"):
         assert word in title
-    for word in ("line", "done (cached)", "accept", "±", str(store / "reports" / "line.html")):
+    for word in ("line", "done (cached)", "accepted", "±", str(store / "reports" / "line.html")):
         assert word in row
 
 

@@ -87,7 +87,7 @@ class Toy:
             return {"median": float(median), "lower": float(lower), "upper": float(upper)}
 
         return {
-            "verdict": "accept",
+            "verdict": "accepted",
             "headline": "at_ten",
             "reasons": [],
             "parameters": {p: three(samples.column(p), samples.weight) for p in samples.paths},

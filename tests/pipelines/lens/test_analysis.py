@@ -17,11 +17,11 @@ from fitcore.identity import digest
 from fitcore.model import Model, Normal
 from fitcore.samples import Samples
 from pipelines.lens.analysis import CENTERS, LensAnalysis
-from pipelines.lens.basin import PARAMETERS
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.linear import log_likelihood, pictures
 from pipelines.lens.mass import Isothermal
-from pipelines.lens.stages import LIGHT_SHAPE, isothermal_model
+from pipelines.lens.stages import LIGHT_SHAPE, SECOND_SHAPE, isothermal_model
+from pipelines.lens.varpro import PARAMETERS
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def truth(ring: SimpleNamespace) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def held_model(truth: dict[str, float]) -> Model:
-    return isothermal_model().replace({path: truth[path] for path in LIGHT_SHAPE})
+    return isothermal_model().replace({path: truth[path] for path in (*LIGHT_SHAPE, *SECOND_SHAPE)})
 
 
 @pytest.fixture(scope="module")

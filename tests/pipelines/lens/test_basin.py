@@ -27,7 +27,7 @@ def problem(image: Imaging, **changes: Any) -> Problem:
     """A problem whose likelihood costs nothing: the search does not look at it before its samples are drawn."""
     analysis = LensAnalysis(image, recenter=True)
     model = analysis.modify_model(isothermal_model())
-    made = Problem(n_dim=17, paths=model.paths, log_likelihood=lambda u: np.zeros(len(u)), analysis=analysis, model=model)
+    made = Problem(n_dim=21, paths=model.paths, log_likelihood=lambda u: np.zeros(len(u)), analysis=analysis, model=model)
     return replace(made, **changes)
 
 
@@ -42,7 +42,7 @@ def values(outcome: SearchOutcome, given: Problem) -> np.ndarray:
 def light_fit(frame: Any, arcs: np.ndarray, significance: np.ndarray) -> LightFit:
     zero = np.zeros(arcs.shape)
     return LightFit(
-        p=np.zeros(17), light=zero, residual=significance, significance=significance, arcs=arcs, ellipticity=(0.0, 0.0), n_evaluations=0
+        p=np.zeros(23), light=zero, residual=significance, significance=significance, arcs=arcs, ellipticity=(0.0, 0.0), n_evaluations=0
     )
 
 
@@ -126,7 +126,7 @@ def test_finds_the_made_lens(made: tuple[Problem, SearchOutcome, list[str]], rin
     assert outcome.diagnostics["einstein_radius"] == pytest.approx(theta[0, 10], abs=1e-9)
     assert outcome.diagnostics["grade"] == "laplace"
     assert outcome.diagnostics["n_images"] >= 2
-    assert list(dict.fromkeys(phases)) == ["lens light", "scan", "joint descents", "full resolution", "Laplace samples"]
+    assert list(dict.fromkeys(phases)) == ["lens light", "scan", "joint descents", "panel", "full resolution", "checks", "Laplace samples"]
     assert np.exp(outcome.log_weight).sum() == pytest.approx(1.0)
     assert np.isnan(outcome.log_evidence)
     assert outcome.n_calls > 200

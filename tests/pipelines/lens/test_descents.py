@@ -14,7 +14,7 @@ from fitcore.search.base import NoCheckpoint
 from pipelines.lens.descents import Descents
 from pipelines.lens.marquardt import Minimum
 
-STARTS = [np.full(17, float(i)) for i in range(7)]
+STARTS = [np.full(23, float(i)) for i in range(7)]
 FREE = (np.arange(17), np.array([0, 3, 10]))
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from fitcore import Store, run_pipeline
 from fitcore.errors import ConfigError, DataError
-from pipelines.lens.basin import PARAMETERS
 from pipelines.lens.entry import LENS
+from pipelines.lens.varpro import PARAMETERS
 
 
 def test_it_is_found_by_name() -> None:
@@ -44,7 +44,7 @@ def test_a_finished_chain_is_described(ring_chain: SimpleNamespace) -> None:
     assert radius["lower"] < radius["median"] < radius["upper"]
     assert radius["median"] == pytest.approx(1.1, rel=0.02)
     assert told["latents"]["einstein_radius_effective"]["median"] == pytest.approx(1.1, rel=0.01)
-    assert told["verdict"] == "accept", told["reasons"]
+    assert told["verdict"] == "accepted", told["reasons"]
     assert json.loads(json.dumps(told)) == told
 
 
@@ -54,7 +54,7 @@ def test_the_chain_finds_the_ring(ring: SimpleNamespace, tmp_path: Path) -> None
     dataset = replace(ring.make(), mask_radius=2.0)
     pipeline = LENS.build({"basin": {"n_random": 3, "n_modes": 3}, "isothermal": {"n_eff": 100}, "power_law": {"n_eff": 100}})
     told = LENS.describe(dataset, run_pipeline(pipeline, dataset, Store(tmp_path / "store")))
-    assert told["verdict"] == "accept", told["reasons"]
+    assert told["verdict"] == "accepted", told["reasons"]
     assert told["latents"]["einstein_radius_effective"]["median"] == pytest.approx(1.1, rel=0.01)
     for path, value in zip(PARAMETERS, ring.truth, strict=True):
         if path in told["parameters"] and not path.startswith("source"):

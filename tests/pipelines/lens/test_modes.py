@@ -42,7 +42,7 @@ ONE_IMAGE, TWO_IMAGES = vector(source=(1.5, 0.0)), vector(source=(0.4, 0.1))
 def test_number_of_images(p: np.ndarray, count: int) -> None:
     assert count_images(p) == count
     model = isothermal_model()
-    assert count_images_of(model.instance_from_vector(p)) == count
+    assert count_images_of(model.instance_from_vector(np.append(p, np.zeros(4)))) == count
 
 
 def test_positions_in_the_source_plane_by_hand() -> None:

@@ -90,7 +90,7 @@ def full(numpy_lens: Callable[..., SimpleNamespace]) -> ReportContent:
     latent = radius(path="einstein_radius_effective", prior="", shrinkage=None)
     return ReportContent(
         name="J1250+0523",
-        verdict="accept",
+        verdict="accepted",
         reasons=["residuals are noise"],
         headline=Headline(
             einstein_radius_effective=latent, chi_squared_per_pixel=0.99321, chi_squared_per_pixel_arcs=1.01319, log_evidence=12036.0194,
@@ -192,7 +192,7 @@ def test_everything_is_said(full_page: str) -> None:
     page = Page(full_page)
     text = re.sub(r"\s+", " ", page.text).replace("\N{MINUS SIGN}", "-").replace("\N{GREEK SMALL LETTER SIGMA}", "s")
     for words in (
-        "J1250+0523", "accept", "residuals are noise", "fitcore run data/J1250+0523 --seed 3", "version 0.1.0, seed 3", "a" * 64,
+        "J1250+0523", "accepted", "residuals are noise", "fitcore run data/J1250+0523 --seed 3", "version 0.1.0, seed 3", "a" * 64,
         "0.9932", "1.013",
         "12,036.019 ± 0.042", "1.4012 +0.0035 -0.0044", "1.3871 … 1.4153", "Uniform(0.2, 3)", "0.0058", "at bound", "2 min 18 s",
         "5,732 likelihood calls", "from the store", "VariableProjection", "the data are the same", "proposal", "starts24",
@@ -222,7 +222,7 @@ def test_the_page_is_self_contained_and_small(full_page: str) -> None:
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-@pytest.mark.parametrize(("verdict", "icon"), [("accept", "M7 12.5"), ("review", "M12 6.5"), ("reject", "M8 8")])
+@pytest.mark.parametrize(("verdict", "icon"), [("accepted", "M7 12.5"), ("review", "M12 6.5"), ("failed", "M8 8")])
 def test_the_verdict_has_word_icon_and_color(bare: ReportContent, verdict: str, icon: str) -> None:
     text = render(replace(bare, verdict=verdict))
     page = Page(text)
@@ -279,7 +279,7 @@ def test_the_same_content_gives_the_same_bytes(full: ReportContent, full_page: s
 
 
 def test_wrong_words_are_refused(bare: ReportContent) -> None:
-    with pytest.raises(ConfigError, match="verdict 'maybe': allowed are accept, review, reject"):
+    with pytest.raises(ConfigError, match="verdict 'maybe': allowed are accepted, review, failed"):
         replace(bare, verdict="maybe")
     with pytest.raises(ConfigError, match="a link of the kind 'guess': allowed are fixed, priors, proposal"):
         Link(kind="guess", what="", why="", source="")

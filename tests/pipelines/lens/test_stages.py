@@ -14,9 +14,9 @@ from fitcore.model import TruncatedNormal, Uniform
 from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.basin import PARAMETERS, RADIUS_RANGE
 from pipelines.lens.mass import PowerLaw
-from pipelines.lens.stages import LIGHT_SHAPE, isothermal_model, lens_pipeline
+from pipelines.lens.stages import LIGHT_SHAPE, SECOND_SHAPE, isothermal_model, lens_pipeline
 
-BEST = dict(zip(PARAMETERS, np.linspace(-0.1, 0.1, 17).tolist(), strict=True))
+BEST = dict(zip(PARAMETERS, np.linspace(-0.1, 0.1, 21).tolist(), strict=True))
 
 
 def basin_result(radius: float = 1.2, **changes: Any) -> Any:
@@ -38,7 +38,7 @@ def test_three_stages_each_after_the_one_before() -> None:
 def test_the_first_model_is_the_one_that_the_basin_search_knows() -> None:
     model = isothermal_model()
     assert model.paths == PARAMETERS
-    middle = model.instance_from_vector(np.asarray(model.prior_transform(np.full(17, 0.5))))
+    middle = model.instance_from_vector(np.asarray(model.prior_transform(np.full(21, 0.5))))
     first, other = middle["lens_light"]["first"], middle["lens_light"]["second"]
     assert (float(first.center_x), float(first.center_y)) == (float(other.center_x), float(other.center_y))
     assert (first.n, other.n, middle["source"]["main"].n) == (18, 10, 10)
@@ -61,7 +61,7 @@ def test_later_stages_say_what_they_take_and_why() -> None:
 
 def test_the_second_stage_holds_the_lights_shape_and_cuts_the_radius() -> None:
     model = second(basin_result())
-    assert model.paths == tuple(path for path in PARAMETERS if path not in LIGHT_SHAPE)
+    assert model.paths == tuple(path for path in PARAMETERS if path not in (*LIGHT_SHAPE, *SECOND_SHAPE))
     light = model.instance_from_vector(np.asarray(model.prior_transform(np.full(11, 0.5))))["lens_light"]
     for path in LIGHT_SHAPE:
         _, which, name = path.split(".")
