@@ -84,8 +84,8 @@ RESULTS = [
     ),
     Mutation(
         "fitcore/analysis/combined.py",
-        'return {f"{i}.{key}": value for i, child in enumerate(self.analyses)',
-        'return {f"{key}": value for i, child in enumerate(self.analyses)',
+        'return {f"{i}.{key}": value for i, child in children',
+        'return {f"{key}": value for i, child in children',
         "several datasets: latents overwrite each other",
         "tests/fitcore/analysis/test_combined.py",
     ),

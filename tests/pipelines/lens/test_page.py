@@ -129,7 +129,7 @@ def test_the_source_is_where_the_fit_has_it(written: tuple[str, ReportContent]) 
 def test_stages_carry_their_own_links(written: tuple[str, ReportContent]) -> None:
     rows = {row.name: row for row in written[1].stages}
     assert list(rows) == ["basin", "isothermal", "power_law"]
-    assert [len(row.links) for row in rows.values()] == [0, 3, 2]
+    assert [len(row.links) for row in rows.values()] == [0, 4, 2]
     assert {link.source for link in rows["power_law"].links} == {"isothermal"}
     assert {row.grade for row in rows.values()} == {"A"}
     assert all(row.n_calls > 0 and row.seconds > 0 for row in rows.values())
