@@ -52,6 +52,14 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def _is_plain(text: str, value: float) -> bool:
+    """Whether a number is what people take it for: YAML reads 010 as 8, and 1:30 as 90."""
+    try:
+        return float(text) == value
+    except (ValueError, OverflowError):
+        return False
+
+
 def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, Any]]:
     """``stage.field=value`` items as a nested dict; the values are YAML scalars.
 
@@ -74,6 +82,8 @@ def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, An
             value = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"--set {item[:80]!r}: the value cannot be read: {error}. Give a number, a word, true or false.") from error
+        if isinstance(value, int | float) and not isinstance(value, bool) and not _is_plain(text, value):
+            raise ConfigError(f"--set {item[:80]!r}: the number must be a plain decimal one; this would be {value!r}.")
         if isinstance(value, str):
             with contextlib.suppress(ValueError):
                 value = float(value)  # YAML 1.1 reads 1e-3 as a word

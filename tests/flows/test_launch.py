@@ -25,6 +25,12 @@ def test_numbers_with_an_exponent_are_numbers(text: str) -> None:
     assert launch.parse_settings([f"first.x={text}"], ENTRY) == {"first": {"x": float(text)}}
 
 
+@pytest.mark.parametrize(("text", "taken"), [("010", "8"), ("1:30", "90"), ("0x10", "16"), ("0:05.5", "5.5"), (".inf", "inf")])
+def test_numbers_that_would_be_others(text: str, taken: str) -> None:
+    with pytest.raises(ConfigError, match=f"the number must be a plain decimal one; this would be {taken}"):
+        launch.parse_settings([f"first.x={text}"], ENTRY)
+
+
 @pytest.mark.parametrize("text", ["2026-01-01", "null", "!!python/name:os.system", "{a: 1}"])
 def test_only_plain_values(text: str) -> None:
     with pytest.raises(ConfigError, match=r"(?s)--set 'first.x=.*(number, a word, true or false)"):

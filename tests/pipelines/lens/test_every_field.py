@@ -82,6 +82,13 @@ def changed_data(request: Request) -> Iterator[tuple[str, Request]]:
         "pixel_scale": replace(dataset, pixel_scale=float(np.nextafter(dataset.pixel_scale, 1.0))),
         "mask_radius": replace(dataset, mask_radius=2.0 + 1e-9),
         "center": replace(dataset, center=(1e-9, 0.0)),
+        "redshift_lens": replace(dataset, redshift_lens=0.3),
+        "redshift_source": replace(dataset, redshift_source=0.9),
+        "magnitude_zero_point": replace(dataset, magnitude_zero_point=25.9),
+        "position_angle_of_y": replace(dataset, position_angle_of_y=1e-9),
+        "is_mirrored": replace(dataset, is_mirrored=True),
+        "neighbors": replace(dataset, neighbors=((1.5, 0.0, 0.2),)),
+        "noise_factor": replace(dataset, noise_factor=1.0 + 1e-9),
     }.items():
         yield name, replace(request, analysis=LensAnalysis(image, recenter=analysis.recenter))
     yield "recenter", replace(request, analysis=LensAnalysis(dataset, recenter=not analysis.recenter))
@@ -129,7 +136,7 @@ def test_what_moves_no_number_is_no_part_of_it(requests: dict[str, Request], tmp
     for request in requests.values():
         analysis = request.analysis
         assert isinstance(analysis, LensAnalysis)
-        renamed = replace(analysis.dataset, name="another", band="F814W", redshift_lens=0.3)
+        renamed = replace(analysis.dataset, name="another", band="F814W")
         same = LensAnalysis(renamed, recenter=analysis.recenter)
         assert replace(request, analysis=same, name="another", n_latents=7).digest == request.digest
 

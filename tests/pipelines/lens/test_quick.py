@@ -53,7 +53,7 @@ def test_the_chain_finds_its_first_stage_done(ring_chain: SimpleNamespace, tmp_p
     rows = walk(ring_chain.pipeline, ring_chain.dataset, store)
     assert [(row.name, row.cached) for row in rows][:1] == [("basin", True)]
     told = QUICK.describe(ring_chain.dataset, alone)
-    assert told["verdict"] == "accept", told["reasons"]
+    assert told["verdict"] == "accepted", told["reasons"]
     assert told["parameters"]["mass.einstein_radius"]["median"] == pytest.approx(1.1, rel=0.02)
     assert set(told["parameters"]) == set(alone["basin"].model.paths)
     target = tmp_path / "quick" / "ring.html"
@@ -79,5 +79,5 @@ def test_a_pipeline_in_a_file_of_ones_own(ring_chain: SimpleNamespace, tmp_path:
     assert catalogue.report_folder(entry) == "sie"
     assert catalogue.page("sie") is PAGE
     two = {name: ring_chain.results[name] for name in entry.stage_names}
-    assert entry.describe(ring_chain.dataset, two)["verdict"] == "accept"
+    assert entry.describe(ring_chain.dataset, two)["verdict"] == "accepted"
     sys.modules.pop("mylens", None)
