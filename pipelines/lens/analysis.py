@@ -24,6 +24,8 @@ from pipelines.lens.prepare import Preparation, full_frame, prepare
 
 del _backend
 
+FACTS = ("redshift_lens", "redshift_source", "magnitude_zero_point", "position_angle_of_y", "is_mirrored")
+"""Of the dataset: what latent variables depend on, and no likelihood."""
 CENTERS = ("lens_light.first.center", "mass.center", "source.main.center")
 
 
@@ -62,9 +64,7 @@ class LensAnalysis(Analysis):
             "dataset": self.dataset,
             "preparation": self.preparation.identity(),
             "recenter": self.recenter,
-            "redshifts": (self.dataset.redshift_lens, self.dataset.redshift_source),
-            "magnitude_zero_point": self.dataset.magnitude_zero_point,
-            "orientation": (self.dataset.position_angle_of_y, self.dataset.is_mirrored),
+            **{name: getattr(self.dataset, name) for name in FACTS},
         }
 
     @cached_property
