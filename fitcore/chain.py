@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fitcore.analysis.analysis import Analysis
 from fitcore.errors import ConfigError, ResultNotFoundError
 from fitcore.fit import Request, find, latents, run
 from fitcore.limits import Limits
@@ -69,10 +70,27 @@ def outcome_of(name: str, result: Result, store: Store) -> StageOutcome:
     )
 
 
+class _Visible(dict[str, Result]):
+    """The results that one stage may use; asking for another says what to do."""
+
+    def __init__(self, stage: Stage, results: Mapping[str, Result]) -> None:
+        super().__init__(results)
+        self.stage = stage
+
+    def __missing__(self, name: str) -> Result:
+        raise ConfigError(
+            f"Stage {self.stage.name!r} asks for the result of {name!r} and has those of {list(self)}: its needs are "
+            f"{list(self.stage.needs)}. Add the stage to needs."
+        )
+
+
 def request_of(pipeline: Pipeline, stage: Stage, dataset: Any, results: Mapping[str, Result], seed: int) -> Request:
     """What a stage asks for, given the earlier results."""
-    visible = {name: results[name] for name in results if name in _ancestors(pipeline, stage.name)}
+    ancestors = _ancestors(pipeline, stage.name)
+    visible = _Visible(stage, {name: results[name] for name in results if name in ancestors})
     analysis = stage.build_analysis(dataset, visible)
+    if not isinstance(analysis, Analysis):
+        raise ConfigError(f"The analysis of stage {stage.name!r} is {analysis!r:.60}; it must be a fitcore.Analysis: is a return missing?")
     model = analysis.modify_model(stage.build_model(visible))
     return Request(
         model=model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -68,9 +68,11 @@ class Stage:
     n_latents: int | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.needs, str):
+            raise ConfigError(f"Stage {self.name!r} has needs={self.needs!r}; give a tuple of names, such as ({self.needs!r},).")
         object.__setattr__(self, "needs", tuple(self.needs))
         object.__setattr__(self, "links", tuple(self.links))
-        if not NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise ConfigError(f"The stage name {self.name!r} is not allowed: {NAME_RULE}.")
         sources = {link.source for link in self.links} | ({self.proposal} if isinstance(self.proposal, str) else set())
         if not sources <= set(self.needs):
@@ -126,9 +128,11 @@ class Pipeline:
     stages: tuple[Stage, ...]
 
     def __init__(self, name: str, stages: Sequence[Stage]) -> None:
+        if not isinstance(stages, Iterable) or not all(isinstance(stage, Stage) for stage in stages):
+            raise ConfigError(f"Pipeline {name!r} has the stages {stages!r:.60}; give a list of fitcore.Stage.")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "stages", tuple(stages))
-        if not NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigError(f"The pipeline name {name!r} is not allowed: {NAME_RULE}.")
         if not self.stages:
             raise ConfigError(f"Pipeline {name!r} has no stages; give it at least one.")

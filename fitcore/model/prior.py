@@ -19,8 +19,8 @@ from fitcore.identity import type_name
 from fitcore.model import special
 from fitcore.model.moments import floored_sigma, linked_mean, mean_and_sigma, open_probit, usable_samples
 
-NARROWEST, WIDEST = sys.float_info.min, 0.125 * sys.float_info.max
-"""Distance between two limits: neither it nor its inverse is a subnormal number."""
+NARROWEST, WIDEST = 2.0**60 * sys.float_info.min, 0.125 * sys.float_info.max
+"""Distance between two limits: no share of it that a double resolves is a subnormal number, nor is its inverse."""
 
 
 @dataclass(frozen=True)

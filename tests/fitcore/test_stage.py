@@ -39,7 +39,7 @@ def test_bad_chains(stage: Any, names: list[Any], text: str) -> None:
 
 
 def test_bad_names_and_links(stage: Any) -> None:
-    for name in ("", "../up", "a b", "x" * 65, "-x"):
+    for name in ("", "../up", "a b", "x" * 65, "-x", 3, None):
         with pytest.raises(ConfigError, match="is not allowed: letters, digits"):
             stage(name)
         with pytest.raises(ConfigError, match="is not allowed: letters, digits"):
@@ -48,6 +48,11 @@ def test_bad_names_and_links(stage: Any) -> None:
         stage("two", needs=("one",), links=[Link(source="other", kind="fixed", what="x", why="y")])
     with pytest.raises(ConfigError, match="not among its needs"):
         stage("two", proposal="one")
+    with pytest.raises(ConfigError, match=r"Stage 'two' has needs='one'; give a tuple of names, such as \('one',\)"):
+        stage("two", needs="one")
+    for stages in (["one"], stage("one"), None):
+        with pytest.raises(ConfigError, match=r"Pipeline 'chain' has the stages .*; give a list of fitcore\.Stage"):
+            Pipeline("chain", stages)
 
 
 def test_settings_and_nearest_names(stage: Any) -> None:
