@@ -65,9 +65,7 @@ def test_changed_data_and_seed_miss(pipeline: Pipeline, store: Store) -> None:
 def test_what_a_stage_may_not_use_is_said(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:
     first = Stage("first", toy_model, point(), prior_sampling(n_batches=1))
     alone = Pipeline("chain", [first, Stage("second", lambda r: r["first"].projected_model, point(), prior_sampling())])
-    with pytest.raises(
-        ConfigError, match=r"asks for the result of 'first' and has those of \[\]: .* Add the stage to needs"
-    ):
+    with pytest.raises(ConfigError, match=r"asks for the result of 'first' and has those of \[\]: .* Add the stage to needs"):
         run_pipeline(alone, None, store)
     silent = Pipeline("chain", [Stage("first", toy_model, lambda data, results: None, prior_sampling())])  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match=r"The analysis of stage 'first' is None; it must be a fitcore\.Analysis: is a return missing"):
