@@ -22,9 +22,9 @@ class Penalty:
     lower: Array
     upper: Array
 
-    def value(self, p: Array) -> float:
-        """Sum of squared deviations in sigma."""
-        return float((((p - self.mean) / self.sigma) ** 2).sum())
+    def value(self, p: Array, parameters: NDArray[np.int_]) -> float:
+        """Sum of squared deviations in sigma, over these parameters."""
+        return float((((p - self.mean) / self.sigma) ** 2)[parameters].sum())
 
     def clipped(self, p: Array) -> Array:
         """``p`` within the limits."""
@@ -59,8 +59,7 @@ def descend(projection: VariableProjection, start: Array, penalty: Penalty, *, n
 
     def evaluate(p: Array) -> tuple[float, Array, Array, float]:
         chi2, matrix, gradient = projection.gauss_newton(p)
-        away = (p - penalty.mean)[own]
-        return chi2 + float((away**2 * weight).sum()), matrix + np.diag(weight), gradient - away * weight, chi2
+        return chi2 + penalty.value(p, own), matrix + np.diag(weight), gradient - (p - penalty.mean)[own] * weight, chi2
 
     p = penalty.clipped(np.asarray(start, dtype=np.float64))
     objective, matrix, gradient, chi2 = evaluate(p)

@@ -126,7 +126,7 @@ def test_centers_that_are_fixed_or_of_another_prior_stay(image: Imaging) -> None
     model = isothermal_model().replace({"mass.center_x": 0.0})
     moved = analysis.modify_model(model)
     assert "mass.center_x" not in moved.paths
-    assert moved.instance_from_vector(np.asarray(moved.prior_transform(np.full(16, 0.5))))["mass"].center_x == 0.0
+    assert moved.instance_from_vector(np.asarray(moved.prior_transform(np.full(20, 0.5))))["mass"].center_x == 0.0
 
 
 def test_identity_is_content_and_decisions_but_not_the_name(image: Imaging) -> None:

@@ -34,7 +34,7 @@ def test_finds_the_lens_within_its_errors(projection: VariableProjection, ring: 
 def test_the_objective_is_chi2_plus_penalty(projection: VariableProjection, ring: SimpleNamespace) -> None:
     tight = Penalty(mean=ring.truth + 0.05, sigma=np.full(23, 0.01), lower=ring.truth - 1, upper=ring.truth + 1)
     found = descend(projection, ring.truth + OFFSET, tight, n_steps=30)
-    assert found.objective == pytest.approx(found.chi2 + tight.value(found.p), rel=1e-12)
+    assert found.objective == pytest.approx(found.chi2 + tight.value(found.p, found.parameters), rel=1e-12)
     loose = descend(projection, ring.truth + OFFSET, LOOSE, n_steps=30)
     away = [np.linalg.norm((one.p - tight.mean) / tight.sigma) for one in (found, loose)]
     assert away[0] < away[1]

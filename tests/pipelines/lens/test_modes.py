@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from pipelines.lens.marquardt import Minimum
-from pipelines.lens.modes import by_objective, count_images, count_images_of, distinct, ranked, same_position, same_radius, source_plane_of
+from pipelines.lens.modes import (
+    by_objective,
+    count_images,
+    count_images_at,
+    count_images_of,
+    distinct,
+    ranked,
+    same_position,
+    same_radius,
+    source_plane_of,
+)
 from pipelines.lens.stages import isothermal_model
 
 
@@ -43,6 +53,8 @@ def test_number_of_images(p: np.ndarray, count: int) -> None:
     assert count_images(p) == count
     model = isothermal_model()
     assert count_images_of(model.instance_from_vector(np.append(p, np.zeros(4)))) == count
+    instance = model.instance_from_vector(np.append(p, np.zeros(4)))
+    assert count_images_at([instance["mass"], instance["shear"]], (p[13], p[14]), (p[6], p[7])) == count
 
 
 def test_positions_in_the_source_plane_by_hand() -> None:
