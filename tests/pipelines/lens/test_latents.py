@@ -18,7 +18,6 @@ from fitcore.model import Model
 from fitcore.samples import Samples
 from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.assess import intervals
-from pipelines.lens.basin import PARAMETERS
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.images import point_images
 from pipelines.lens.latents import LATENTS, OF_REDSHIFTS, OF_ZERO_POINT, latents_of_instance, left_out
@@ -27,6 +26,7 @@ from pipelines.lens.magnification import enclosed_convergence, inverse_magnifica
 from pipelines.lens.mass import NFW, PowerLaw
 from pipelines.lens.stages import LIGHT_SHAPE, isothermal_model
 from pipelines.lens.tracing import ray_trace
+from pipelines.lens.varpro import PARAMETERS
 
 ZERO_POINT = 25.9
 _compiled = compiled(latents_of_instance)
@@ -82,7 +82,7 @@ def instances(model: Model, samples: Samples) -> list[Any]:
 def gaussians(basis: Any, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     """Members of a basis at positions, each by its own exponential."""
     e = complex(basis.ellipticity_1, basis.ellipticity_2)
-    z = (x - basis.center_x) + 1j * (y - basis.center_y)
+    z = (x - basis.center_x - basis.offset_x) + 1j * (y - basis.center_y - basis.offset_y)
     square = np.abs(z - e * np.conj(z)) ** 2 / (1 - abs(e) ** 2)
     return [np.exp(-0.5 * square / (basis.sigma_max / 2 ** (0.5 * k)) ** 2) for k in range(basis.n)]
 
