@@ -1,6 +1,6 @@
 """Right and wrong, accepted or not: the basin search and its verdict on the stated population of `benchmarks.population`.
 
-    python -m benchmarks.verdicts --seeds 20:24            cases 20 to 23 of every group; kept in verdicts.json
+    python -m benchmarks.verdicts --seeds 24:28            cases 24 to 27 of every group; kept in verdicts.json
     python -m benchmarks.verdicts --groups disc,ring       some groups; keeps nothing
 
 A radius within 10 % of the truth is right; what is no lens has no right radius, so that every acceptance is a false one. The rate of false
@@ -85,7 +85,7 @@ def main() -> None:
     """Run, print a row a case, and keep the table where all groups were run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", default=",".join(GROUPS))
-    parser.add_argument("--seeds", default="20:24", help="first:end")
+    parser.add_argument("--seeds", default="24:28", help="first:end")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     first, end = (int(part) for part in options.seeds.split(":"))

@@ -3,7 +3,7 @@
 Only what agrees is accepted: the panel's models on one Einstein radius, the images that are predicted with those that are seen, the mass
 with the light. Each reason begins with the stage whose work is to be looked at first: ``mask``, ``lens light`` or ``source``. The limits
 were set on simulations that hold what fools a fit (`benchmarks/population.py`) and on eight real lenses, and tried on others;
-`benchmarks/verdicts.json` has the rates.
+`python -m benchmarks.verdicts` measures the rates.
 """
 
 from __future__ import annotations
