@@ -61,11 +61,6 @@ class Page(Protocol):
         ...
 
 
-def report_folder(entry: Entry) -> str:
-    """Folder below the store's reports, so that two pipelines of one dataset have a report each: the entry's ``report_folder``, or none."""
-    return str(getattr(entry, "report_folder", ""))
-
-
 def page(name: str) -> Page:
     """The report of the pipeline of that name; ConfigError where it has none."""
     for point in entry_points(group=REPORTS):

@@ -14,13 +14,14 @@ import yaml
 from fitcore import ConfigError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
 from fitcore.stored import latents_part
-from flows.catalogue import Entry, find, report_folder
+from flows.catalogue import Entry, find
 from flows.console import Display
+from flows.early import INTERRUPTED
 from flows.records import checked, row_of, unfinished_row
 from flows.settings import Settings
 from flows.supervisor import supervise
 
-DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED, INTERRUPTED_TWICE = 0, 1, 2, 75, 130
+DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED_TWICE = 0, 1, 2, 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display
                 f"{twin.path} and {path} both have the name {dataset.name!r}; results are listed by name. "
                 "Set another name in one's info.yaml."
             )
-        plans.append(Plan(path=path, dataset=dataset, report=store.reports / report_folder(entry) / f"{dataset.name}.html"))
+        plans.append(Plan(path=path, dataset=dataset, report=store.reports / entry.name / f"{dataset.name}.html"))
     if not plans:
         raise ConfigError(f"None of the {len(paths)} datasets can be read; the reasons are above.")
     return plans, bad

@@ -5,26 +5,53 @@ from __future__ import annotations
 import reprlib
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fitcore import Pipeline, Result, StageOutcome, Store, StoreError
 from flows.catalogue import Entry
 
-NUMBER = (int, float)
-QUANTITIES = {...: {"median": NUMBER, "lower": NUMBER, "upper": NUMBER}}
-OUTCOME = {
-    "name": str,
-    "digest": str,
-    "cached": bool,
-    "n_calls": int,
-    "log_evidence": NUMBER,
-    "log_evidence_error": NUMBER,
-    "seconds": NUMBER,
-    "grade": str,
-}
-SUMMARY = {"verdict": str, "headline": str, "reasons": [str], "parameters": QUANTITIES, "latents": QUANTITIES}
-# A dict with ``...`` may have any keys, a list any length.
-NOTED = {"summary": SUMMARY, "outcomes": [OUTCOME], "seed": int, "settings": {...: {...: object}}, "report": str}
+
+class _Strict(BaseModel):
+    """No value is taken for one of another type; keys that are not named are let through."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Quantity(_Strict):
+    median: float
+    lower: float
+    upper: float
+
+
+class _Outcome(_Strict):
+    name: str
+    digest: str
+    cached: bool
+    n_calls: int
+    log_evidence: float
+    log_evidence_error: float
+    seconds: float
+    grade: str
+
+
+class _Summary(_Strict):
+    verdict: str
+    headline: str
+    reasons: list[str]
+    parameters: dict[str, _Quantity]
+    latents: dict[str, _Quantity]
+
+
+class _Noted(_Strict):
+    """What `record` adds to the note of a run."""
+
+    summary: _Summary
+    outcomes: Annotated[list[_Outcome], Field(min_length=1)]
+    seed: int
+    settings: dict[str, dict[str, Any]]
+    report: str
 
 
 def links_of(pipeline: Pipeline) -> list[dict[str, Any]]:
@@ -82,30 +109,16 @@ def checked(run: Mapping[str, Any]) -> Mapping[str, Any]:
     StoreError
         when it does not.
     """
-    fault = _fault(run["extra"], NOTED, "extra") or ("" if run["extra"]["outcomes"] else "extra.outcomes is empty")
-    if fault:
+    try:
+        _Noted.model_validate(run["extra"])
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(("extra", *map(str, fault["loc"])))
         raise StoreError(
-            f"the note of the run {run['name']!r} with pipeline {run['pipeline']!r} cannot be shown: {fault}. Run the chain again: what is "
-            "stored is found, and noted anew"
-        )
+            f"the note of the run {run['name']!r} with pipeline {run['pipeline']!r} cannot be shown: {where} is "
+            f"{reprlib.repr(fault['input'])}: {fault['msg']}. Run the chain again: what is stored is found, and noted anew"
+        ) from error
     return run
-
-
-def _fault(value: Any, form: Any, where: str) -> str:
-    """In words, where a value is not of a form; empty if it is."""
-    if isinstance(form, dict):
-        if not isinstance(value, dict):
-            return f"{where} is {reprlib.repr(value)}, and must be a mapping"
-        forms = dict.fromkeys(value, form[...]) if ... in form else form
-        missing = [key for key in forms if key not in value]
-        found = (_fault(value[key], kind, f"{where}.{reprlib.repr(key)[1:-1]}") for key, kind in forms.items())
-        return f"{where} has no {missing[0]}" if missing else next(filter(None, found), "")
-    if isinstance(form, list):
-        if not isinstance(value, list):
-            return f"{where} is {reprlib.repr(value)}, and must be a list"
-        return next(filter(None, (_fault(item, form[0], f"{where}[{i}]") for i, item in enumerate(value))), "")
-    is_good = isinstance(value, form) and (form in (bool, object) or not isinstance(value, bool))
-    return "" if is_good else f"{where} is {reprlib.repr(value)}, which is of the wrong type"
 
 
 def row_of(run: Mapping[str, Any], *, cached: bool | None = None) -> dict[str, Any]:

@@ -108,7 +108,7 @@ DURABILITY = [
         "found = find(request, store)  # another process",
         "found = None  # another process",
         "fit: what another process finished meanwhile is computed again",
-        "tests/fitcore/test_fit.py tests/fitcore/test_nonfinite.py",
+        "tests/fitcore/test_fit_twice.py",
     ),
     Mutation(
         "fitcore/search/nautilus.py",

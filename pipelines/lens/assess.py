@@ -9,27 +9,23 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RegularGridInterpolator
 
 from fitcore import Result, Samples
 from fitcore.evaluation import compiled
 from fitcore.statistics import weighted_quantile
 from pipelines.lens.analysis import LensAnalysis
+from pipelines.lens.arcs import seen_arcs
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import axis_ratio, elliptical_radius
-from pipelines.lens.light_fit import fit_light
 from pipelines.lens.linear import Pictures, pictures
 from pipelines.lens.modes import count_images_of
-from pipelines.lens.prepare import binned_frame
-from pipelines.lens.varpro import Bases
 from pipelines.lens.verdict import Measures
 
 Array = NDArray[np.float64]
 EDGE = 1e-3
 """A parameter is on a limit when its median lies within this probability of the end of its prior."""
 ONE_SIGMA = (0.15865525393145707, 0.5, 0.8413447460685429)
-CORE = 0.3
 OF_THE_LENS = ("mass.", "shear.")
 """A source's shape on a limit says nothing about the lens."""
 
@@ -73,7 +69,7 @@ def _assessed(dataset: Imaging, results: Mapping[str, Result], last: Result) -> 
     instance = last.max_log_likelihood_instance
     frame = analysis.frame
     seen = _pictures(instance, frame)
-    arcs = _arcs(dataset, analysis, frame)
+    arcs = seen_arcs(dataset, analysis.preparation, frame).mask
     weight = np.asarray(frame.weight)
     used = weight > 0
     left = np.asarray(seen.residual) * weight
@@ -124,17 +120,6 @@ def measures_of_search(basin: Mapping[str, Any]) -> Measures:
         lens_gain=noted("lens_gain"),
         used=noted("used"),
     )
-
-
-def _arcs(dataset: Imaging, analysis: LensAnalysis, frame: Frame) -> NDArray[np.bool_]:
-    """The arcs of the light fit on the binned image, on the full frame's used pixels, outside the core."""
-    coarse = binned_frame(dataset, analysis.preparation)
-    fit = fit_light(coarse, analysis.preparation.center, Bases())
-    x, y = coarse.pixel_centers
-    nearest: Any = RegularGridInterpolator((y[:, 0], x[0]), fit.arcs.astype(float), method="nearest", bounds_error=False, fill_value=0.0)
-    x, y = frame.pixel_centers
-    c_x, c_y = analysis.preparation.center
-    return (nearest((y, x)) > 0.5) & (np.asarray(frame.weight) > 0) & (np.hypot(x - c_x, y - c_y) > CORE)
 
 
 def at_bound(result: Result) -> tuple[str, ...]:

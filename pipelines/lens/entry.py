@@ -29,7 +29,6 @@ class LensEntry:
     def __init__(self, name: str, pipeline: Callable[[dict[str, dict[str, Any]]], Pipeline]) -> None:
         self.name = name
         self.pipeline = pipeline
-        self.report_folder = "" if name == "lens" else name
         self.stage_names = pipeline({}).stage_names
         self.latent_stage = self.stage_names[-1]
 

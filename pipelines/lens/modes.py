@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipelines.lens.images import CENTRAL, enclosing_cells
+from pipelines.lens.linear import SOURCE, lights_of, masses_of
 from pipelines.lens.marquardt import Minimum
 from pipelines.lens.mass import power_law_deflection
 from pipelines.lens.tracing import ray_trace
@@ -36,10 +37,10 @@ def count_images(p: Array) -> int:
 
 def count_images_of(instance: Mapping[str, Any]) -> int:
     """The same for an instance of a lens model, whatever its masses."""
-    source, mass = next(iter(instance["source"].values())), instance["mass"]
+    source, mass = lights_of(instance[SOURCE])[0], instance["mass"]
 
     def trace(x: Array, y: Array) -> tuple[Array, Array]:
-        beta_x, beta_y = ray_trace([part for key, part in instance.items() if key not in ("lens_light", "source")], x, y)
+        beta_x, beta_y = ray_trace(masses_of(instance), x, y)
         return beta_x - source.center_x, beta_y - source.center_y
 
     return _count(trace, (mass.center_x, mass.center_y))

@@ -13,13 +13,8 @@ from typing import Any
 import pytest
 
 from flows import early
-from flows.launch import INTERRUPTED
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_one_exit_code() -> None:
-    assert early.INTERRUPTED == INTERRUPTED
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_note_of_wrong_types_is_refused_or_can_be_shown(path: tuple[Any, ...],
 
 
 def test_a_note_without_stages_is_refused() -> None:
-    with pytest.raises(StoreError, match=r"extra\.outcomes is empty"):
+    with pytest.raises(StoreError, match=r"extra\.outcomes is \[\]"):
         checked(replaced(("outcomes",), []))
 
 

@@ -30,7 +30,7 @@ def test_a_run_answers_with_the_whole_row(finished: Any) -> None:
     assert abs(row["latents"]["at_ten"]["median"] - 3.5) < 2.5
     for value in (*row["parameters"].values(), *row["latents"].values()):
         assert value["lower"] < value["median"] < value["upper"]
-    assert Path(row["report"]) == store / "reports" / "line.html"
+    assert Path(row["report"]) == store / "reports" / "toy" / "line.html"
     assert "line 2 1" in Path(row["report"]).read_text()
 
 
@@ -94,16 +94,16 @@ def test_the_table_form_names_the_row_and_the_report(finished: Any, fitcore: Any
     title, row = answer.stdout.splitlines()
     for word in ("name", "status", "verdict", "at_ten", "log-evidence", "calls", "time", "report"):
         assert word in title
-    for word in ("line", "done (cached)", "accepted", "±", str(store / "reports" / "line.html")):
+    for word in ("line", "done (cached)", "accepted", "±", str(store / "reports" / "toy" / "line.html")):
         assert word in row
 
 
 def test_a_lost_report_is_written_again_without_a_search(finished: Any, fitcore: Any, server: str) -> None:
     dataset, store, _ = finished
-    (store / "reports" / "line.html").unlink()
+    (store / "reports" / "toy" / "line.html").unlink()
     answer = fitcore.run(dataset, store=store, PREFECT_API_URL=server)
     assert answer.returncode == 0, answer.stderr
-    assert (store / "reports" / "line.html").is_file()
+    assert (store / "reports" / "toy" / "line.html").is_file()
     assert [stage["cached"] for stage in json.loads(answer.stdout)["stages"]] == [True, True]
 
 

@@ -26,7 +26,6 @@ def test_it_is_found_by_name() -> None:
     assert {point.name: point.value for point in entry_points(group="fitcore.pipelines")}["quick"] == "pipelines.lens.entry:QUICK"
     assert (QUICK.name, QUICK.stage_names, QUICK.latent_stage) == ("quick", ("basin",), "basin")
     assert catalogue.page("quick") is PAGE
-    assert (catalogue.report_folder(LENS), catalogue.report_folder(QUICK)) == ("", "quick")
 
 
 def test_it_asks_for_what_lens_asks_for_first(ring: SimpleNamespace) -> None:
@@ -76,7 +75,6 @@ def test_a_pipeline_in_a_file_of_ones_own(ring_chain: SimpleNamespace, tmp_path:
     assert {"lens", "quick", "sie"} <= set(catalogue.names())
     assert entry.stage_names == ("basin", "isothermal")
     assert entry.build({"isothermal": {"n_eff": 50}}).stage("isothermal").search.n_eff == 50
-    assert catalogue.report_folder(entry) == "sie"
     assert catalogue.page("sie") is PAGE
     two = {name: ring_chain.results[name] for name in entry.stage_names}
     assert entry.describe(ring_chain.dataset, two)["verdict"] == "accepted"
