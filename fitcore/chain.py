@@ -180,6 +180,7 @@ def run_latents(
     seed: int = 0,
     digests: Mapping[str, str] | None = None,
     batch_size: int | None = None,
+    n_threads: int = 1,
 ) -> LatentOutcome:
     """Compute the latent variables of a stored stage's samples, once; they are stored beside the result.
 
@@ -195,7 +196,7 @@ def run_latents(
     result = find(request, store)
     if result is None:
         raise ResultNotFoundError(f"Stage {stage!r} ({request.digest[:12]}) is not in the store {store.path}. Run it before its latents.")
-    n_samples, cached = latents(request, result, store, batch_size=batch_size)
+    n_samples, cached = latents(request, result, store, batch_size=batch_size, n_threads=n_threads)
     return LatentOutcome(digest=result.digest, n_samples=n_samples, cached=cached)
 
 
@@ -244,6 +245,6 @@ def run_pipeline(
     for stage in pipeline:
         request = request_of(pipeline, stage, dataset, results, seed)
         result = run(request, store, progress=progress, stop=stop, n_threads=n_threads, limits=limits)
-        latents(request, result, store)
+        latents(request, result, store, n_threads=n_threads)
         results[stage.name] = result
     return results

@@ -29,6 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 NAN_FRACTION_ALLOWED = 1e-3
 CALLS_BEFORE_NAN_COUNTS = 1000
 CALLS_BEFORE_GIVING_UP = 10_000
+MAP_CHUNK = 8
+"""Points of one call of a function that goes from point to point: one size, so that any number of threads runs the same compiled code."""
 
 del _backend
 
@@ -49,8 +51,9 @@ class BatchedLikelihood:
     Parameters
     ----------
     analysis, model : what is evaluated; the analysis gets instances of ``model``.
-    n_batch : points in one call of the compiled function; a last batch is padded with copies of its first point.
-    n_threads : how many threads share a batch where ``analysis.batching`` is ``"map"``.
+    n_batch : points evaluated at a time: by one call of the compiled function, or by calls for `MAP_CHUNK` where ``analysis.batching`` is
+        ``"map"``. The last call is padded with copies of its first point.
+    n_threads : how many threads share a batch where it takes several calls.
 
     Attributes
     ----------
@@ -64,10 +67,11 @@ class BatchedLikelihood:
         self.n_calls = 0
         self.n_nan = 0
         self.has_finite = False
+        self._is_compiled = False
         self.nan_points: list[Array] = []
-        self.n_threads = max(1, min(n_threads, n_batch)) if analysis.use_jax and analysis.batching == "map" else 1
-        self.chunk = -(-n_batch // self.n_threads)
-        self.n_batch = self.chunk * self.n_threads
+        self.n_batch = n_batch
+        self.chunk = chunk_of(n_batch, analysis.batching)
+        self.n_threads = max(1, min(n_threads, -(-n_batch // self.chunk))) if analysis.use_jax else 1
         analysis.vector_likelihood(model)  # a model that does not fit the analysis is refused here, not while tracing
         self._arrays = analysis.traced_arrays()
         self._pool = ThreadPoolExecutor(self.n_threads) if self.n_threads > 1 else None
@@ -129,18 +133,13 @@ class BatchedLikelihood:
 
     def _evaluate(self, thetas: Array) -> Array:
         """Log-likelihoods of at most ``n_batch`` parameter vectors."""
-        n = len(thetas)
         if not self.analysis.use_jax:
             return self._function(thetas)
-        padded = np.concatenate([thetas, np.repeat(thetas[:1], self.n_batch - n, axis=0)]) if n < self.n_batch else thetas
-        if self._pool is None:
-            values = self._function(padded)
-        else:
-            parts = self._pool.map(self._function, np.split(padded, self.n_threads))
-            values = np.concatenate(list(parts))
+        values = np.concatenate(in_chunks(self._function, thetas, self.chunk, self._pool if self._is_compiled else None))
+        self._is_compiled = True  # once, not by every thread
         if values.dtype != np.float64:
             raise _single_precision(f"log_likelihood_function of {type(self.analysis).__name__} returned", values.dtype)
-        return values[:n]
+        return values[: len(thetas)]
 
     def __call__(self, u: Array) -> Array:
         """Log-likelihoods at ``u``, shape (n, n_dim) in the unit cube; shape (n,), -inf where a constraint or a NaN excludes the point.
@@ -293,17 +292,35 @@ def vmap_batch(function: Callable[[Any], Any], rows: Any) -> Any:
     return jax.vmap(function)(rows)
 
 
-def batched_rows(function: Callable[[Any, Any], Any], rows: Array, arrays: Any, *, batch_size: int, batching: str) -> list[Array]:
+def chunk_of(n_batch: int, batching: str) -> int:
+    """Points of one call of a compiled function."""
+    return min(n_batch, MAP_CHUNK) if batching == "map" else n_batch
+
+
+def in_chunks(function: Callable[[Array], Any], rows: Array, chunk: int, pool: ThreadPoolExecutor | None) -> list[Any]:
+    """``function`` of ``chunk`` rows at a time, by the threads of ``pool``; the last rows are padded with copies of the first of them."""
+    blocks = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
+    short = -len(rows) % chunk
+    if short:
+        blocks[-1] = np.concatenate([blocks[-1], np.repeat(blocks[-1][:1], short, axis=0)])
+    return [function(block) for block in blocks] if pool is None else list(pool.map(function, blocks))
+
+
+def batched_rows(
+    function: Callable[[Any, Any], Any], rows: Array, arrays: Any, *, batch_size: int, batching: str, n_threads: int = 1
+) -> list[Array]:
     """Apply a traceable ``function(row, arrays)`` that returns a tuple to every row, in compiled batches of one size.
 
-    Returns a list with one array of shape (n, ...) for each member of the tuple.
+    Returns a list with one array of shape (n, ...) for each member of the tuple. ``n_threads`` share the work of a ``"map"``.
     """
     batch = map_batch if batching == "map" else vmap_batch
     batched = compiled(lambda block, given: batch(lambda row: function(row, given), block))
-    pieces: list[tuple[Array, ...]] = []
-    for start in range(0, len(rows), batch_size):
-        block = rows[start : start + batch_size]
-        n = len(block)
-        padded = np.concatenate([block, np.repeat(block[:1], batch_size - n, axis=0)]) if n < batch_size else block
-        pieces.append(tuple(np.asarray(part)[:n] for part in batched(padded, arrays)))
-    return [np.concatenate(column) for column in zip(*pieces, strict=True)]
+
+    def call(block: Array) -> tuple[Array, ...]:
+        return tuple(np.asarray(part) for part in batched(block, arrays))
+
+    chunk = chunk_of(batch_size, batching)
+    pieces = in_chunks(call, rows[:chunk], chunk, None)  # compiled once, not by every thread
+    with ThreadPoolExecutor(n_threads) as pool:
+        pieces += in_chunks(call, rows[chunk:], chunk, pool if batching == "map" else None)
+    return [np.concatenate(column)[: len(rows)] for column in zip(*pieces, strict=True)]

@@ -8,6 +8,7 @@ stage may be built from it.
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import time
 from collections.abc import Callable, Mapping
@@ -142,7 +143,7 @@ def fit(
     result = run(request, kept, progress=news, n_threads=n_threads, limits=limits)
     if store is None:
         remedy = "mend the function and call analysis.compute_latent_samples(result.samples)"
-        guarded(request, "compute_latent_samples", lambda: latents(request, result, kept), remedy)
+        guarded(request, "compute_latent_samples", lambda: latents(request, result, kept, n_threads=n_threads), remedy)
     else:
         latents(request, result, kept)
     return result
@@ -289,11 +290,13 @@ def _commit(request: Request, store: Store, lease: Lease, outcome: SearchOutcome
     return attributes
 
 
-def latents(request: Request, result: Result, store: Store, *, batch_size: int | None = None) -> tuple[int, bool]:
+def latents(request: Request, result: Result, store: Store, *, batch_size: int | None = None, n_threads: int = 1) -> tuple[int, bool]:
     """Compute and store the latent variables of a result's samples, once: their number (0 without keys), and whether they were there."""
     part = store.lookup(request.digest, latents_part(request.n_latents))
     if part is not None:
         return n_latent_samples(part), True
     samples = result.samples if request.n_latents is None else equal_weight(result.samples, request.n_latents, request.seed)
-    found = result.source.running.compute_latent_samples(samples, batch_size)
+    running = copy.copy(result.source.running)
+    running.latent_threads = n_threads
+    found = running.compute_latent_samples(samples, batch_size)
     return store_latents(store, request.digest, request.n_latents, found), False

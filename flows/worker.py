@@ -92,7 +92,7 @@ class Worker:
             return outcome.to_dict()
         if operation == "latents":
             self._news(request["stage"], "latents", n_calls=0)
-            found = run_latents(pipeline, request["stage"], dataset, store, seed=seed, digests=request["digests"])
+            found = run_latents(pipeline, request["stage"], dataset, store, seed=seed, digests=request["digests"], n_threads=self.threads)
             return {"digest": found.digest, "n_samples": found.n_samples, "cached": found.cached}
         if operation == "report":
             self._news("", "report", n_calls=0)

@@ -41,7 +41,8 @@ class Analysis:
 
     Class attributes: ``version`` is raised by the author when numbers change; ``batching`` says how a compiled batch runs, ``"vmap"`` (all
     points at once) or ``"map"`` (one point after the other, the batch shared by threads: right where one point fills the caches of a core);
-    ``n_batch`` is the number of points in a batch, part of the digest because searches draw whole batches.
+    ``n_batch`` is the number of points in a batch, part of the digest because searches draw whole batches. ``latent_threads``, threads that
+    share the latent variables of a ``"map"``, is set on a copy by whoever computes them; it never changes a number.
 
     Examples
     --------
@@ -61,6 +62,7 @@ class Analysis:
     Visualizer: ClassVar[type[Visualizer]] = Visualizer
     batching: ClassVar[Literal["vmap", "map"]] = "vmap"
     n_batch: ClassVar[int] = 32
+    latent_threads: int = 1
 
     use_jax: bool = False
     use_jax_for_visualization: bool = False

@@ -108,7 +108,14 @@ def _evaluated(analysis: Analysis, samples: Samples, model: Model, batch_size: i
     if analysis.use_jax:
         size = min(batch_size, len(samples.parameters))
         with _explained(analysis, model, None):
-            columns = batched_rows(row, samples.parameters, analysis.traced_arrays(), batch_size=size, batching=analysis.batching)
+            columns = batched_rows(
+                row,
+                samples.parameters,
+                analysis.traced_arrays(),
+                batch_size=size,
+                batching=analysis.batching,
+                n_threads=analysis.latent_threads,
+            )
         return keys, columns
     arrays, rows = analysis.traced_arrays(), []
     for theta in samples.parameters:

@@ -11,7 +11,7 @@ import pytest
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.errors import NonFiniteLikelihoodError
-from fitcore.evaluation import BatchedLikelihood, batched_rows, named
+from fitcore.evaluation import MAP_CHUNK, BatchedLikelihood, batched_rows, named
 from fitcore.model import Less, LogUniform, Model, Normal, Uniform
 
 MODEL = Model({"a": Uniform(-1, 1), "b": Normal(0.5, 2), "c": LogUniform(0.1, 10)})
@@ -97,8 +97,12 @@ def test_a_likelihood_without_jax_is_called_once_for_a_point_and_never_for_paddi
 def test_map_and_vmap_and_two_threads_agree(batched: Any) -> None:
     whole = batched(Curved(), n_batch=6)(U)
     single, double = batched(Mapped(), n_batch=6), batched(Mapped(), n_batch=6, n_threads=2)
-    assert (single.n_threads, double.n_threads, double.chunk, double.n_batch) == (1, 2, 3, 6)
-    np.testing.assert_array_equal(single(U), double(U))
+    many = np.tile(U, (5, 1))[:20]
+    one, three = batched(Mapped(), n_batch=20), batched(Mapped(), n_batch=20, n_threads=5)
+    assert (single.n_threads, double.n_threads, single.chunk) == (1, 1, 6)
+    assert (one.n_threads, three.n_threads, three.chunk, three.n_batch) == (1, 3, MAP_CHUNK, 20)
+    for _ in range(2):  # compiled, then shared by the threads
+        np.testing.assert_array_equal(one(many), three(many))
     np.testing.assert_allclose(whole, single(U), rtol=1e-13)
 
 
@@ -106,9 +110,6 @@ def test_threads_are_for_map_only_and_no_more_than_points(batched: Any) -> None:
     assert batched(Curved(), n_batch=6, n_threads=2).n_threads == 1
     assert batched(Curved(use_jax=False), n_batch=6, n_threads=2).n_threads == 1
     assert batched(Mapped(), n_batch=1, n_threads=4).n_threads == 1
-    odd = batched(Mapped(), n_batch=5, n_threads=2)
-    assert (odd.chunk, odd.n_batch) == (3, 6)
-    assert odd(U) == pytest.approx(expected(), rel=1e-12)
 
 
 def test_arrays_are_arguments_of_the_compiled_function_and_not_constants(batched: Any) -> None:
@@ -167,13 +168,15 @@ def test_names_and_values_of_a_point() -> None:
     assert named(("a", "mass.b"), np.array([0.1, 2.0])) == "a = 0.1, mass.b = 2.0"
 
 
-@pytest.mark.parametrize("batching", ["map", "vmap"])
-def test_rows_in_batches_give_columns(batching: str) -> None:
-    rows = np.arange(14.0).reshape(7, 2)
+@pytest.mark.parametrize(
+    ("batching", "n_rows", "n_threads"), [("map", 7, 1), ("vmap", 7, 1), ("vmap", 7, 2), ("map", 30, 3), ("map", 3, 2)]
+)
+def test_rows_in_batches_give_columns(batching: str, n_rows: int, n_threads: int) -> None:
+    rows = np.arange(2.0 * n_rows).reshape(n_rows, 2)
 
     def function(row: Any, arrays: Any) -> tuple[Any, Any]:
         return row[0] * row[1] + arrays, jnp.stack([row[0], -row[1]])
 
-    product, pairs = batched_rows(function, rows, 5.0, batch_size=3, batching=batching)
+    product, pairs = batched_rows(function, rows, 5.0, batch_size=3, batching=batching, n_threads=n_threads)
     assert product == pytest.approx(rows[:, 0] * rows[:, 1] + 5)
     assert pairs == pytest.approx(rows * [1, -1])
