@@ -88,6 +88,9 @@ def run(
     seed: SeedOption = 0,
     override: Annotated[list[str] | None, typer.Option("--set", help="Replace a search setting: stage.field=value.")] = None,
     time_limit: Annotated[str | None, typer.Option("--time-limit", help="Save and end after so long, such as 90m; exit code 75.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Datasets side by side [default: as many as cores and memory allow].")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -102,6 +105,7 @@ def run(
         settings=settings.read(),
         display=display,
         time_limit=None if time_limit is None else parse_duration(time_limit),
+        jobs=jobs,
     )
     if json:
         for row in rows:

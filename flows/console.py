@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -112,18 +113,28 @@ class Unfailing:
             self._stream.flush()
 
 
+@dataclass
+class Lane:
+    """What one of the datasets side by side is at."""
+
+    name: str = ""
+    phase: str = ""
+    started: float = field(default_factory=time.monotonic)
+    phase_started: float = 0.0
+    first_calls: int = 0
+    last_line: float = -math.inf
+    text: str = ""
+
+
 class Display:
-    """Progress of a run on standard error: one live line on a terminal, a line now and then elsewhere, nothing when quiet."""
+    """Progress of a run on standard error: a live line a dataset on a terminal, a line now and then elsewhere, nothing when quiet."""
 
     def __init__(self, *, quiet: bool, no_color: bool) -> None:
         file: Any = None if sys.stderr is None else Unfailing(sys.stderr)  # none where it was closed: rich knows what to do
         self.console = Console(file=file, stderr=True, no_color=no_color, highlight=False, soft_wrap=True)
         self.quiet = quiet
-        self.name = ""
+        self._lanes: dict[int, Lane] = {}
         self._status: Status | None = None
-        self._started = self._phase_started = self._last = time.monotonic()
-        self._phase = ""
-        self._first_calls = 0
 
     def __enter__(self) -> Display:
         if self.console.is_terminal and not self.quiet:
@@ -139,35 +150,46 @@ class Display:
         """One sentence for the user, also when quiet: something happened that matters."""
         self.console.print(printable(text), markup=False)
 
+    def finished(self, row: Mapping[str, Any], n_done: int, n_all: int) -> None:
+        """One dataset of several is done."""
+        if not self.quiet:
+            latent = row["latents"].get(row["headline"])
+            value = f", {row['headline']} {quantity(latent)}" if latent else ""
+            self.say(f"{n_done} of {n_all} done: {row['name']} {row['verdict']}{value}")
+
     def hear(self, event: Mapping[str, Any]) -> None:
         """Show one event of the flow process."""
-        kind = event.get("event")
+        kind, number = event.get("event"), event.get("lane", 0)
         if kind == "dataset":
-            self.name, self._phase = event["name"], ""
-        elif kind == "progress":
-            self._progress(event)
+            self._lanes[number] = Lane(name=event["name"])
+        lane = self._lanes.setdefault(number, Lane())
+        if kind == "progress":
+            self._progress(lane, event)
         elif kind == "warning":
             self.say(f"{event['kind']}: {event['text']}")
         elif kind == "outcome" and not self.quiet:
             how = "found in the store" if event["cached"] else f"done: {event['n_calls']} calls, {duration(event['seconds'])}"
-            self.say(f"{self.name}: {event['name']} {how}, log-evidence {event['log_evidence']:.2f}, grade {event['grade'] or '-'}")
+            evidence = "" if math.isnan(event["log_evidence"]) else f", log-evidence {event['log_evidence']:.2f}"
+            self.say(f"{lane.name}: {event['name']} {how}{evidence}, grade {event['grade'] or '-'}")
         elif kind in ("ended", "fatal") and "error" in event:
             self.say(f"{event.get('name', 'run')}: {event.get('status', 'failed')}: {event['error']}")
+        if kind == "ended":
+            lane.text = ""
 
-    def _progress(self, event: Mapping[str, Any]) -> None:
+    def _progress(self, lane: Lane, event: Mapping[str, Any]) -> None:
         now = time.monotonic()
-        key = f"{event['stage']} {event['phase']}"
-        changed = key != self._phase
+        key = " ".join(filter(None, (event["stage"], event["phase"])))
+        changed = key != lane.phase
         if changed:
-            self._phase, self._phase_started, self._first_calls = key, now, event["n_calls"]
+            lane.phase, lane.phase_started, lane.first_calls = key, now, event["n_calls"]
         calls = event["n_calls"]
-        elapsed = now - self._phase_started
-        rate = f", {(calls - self._first_calls) / elapsed:.0f}/s" if calls > self._first_calls and elapsed > 1 else ""
+        elapsed = now - lane.phase_started
+        rate = f", {(calls - lane.first_calls) / elapsed:.0f}/s" if calls > lane.first_calls and elapsed > 1 else ""
         evidence = "" if event["log_evidence"] is None else f", log-evidence {event['log_evidence']:.2f}"
         note = f", {event['text']}" if event["text"] else ""
-        text = f"{self.name}: {key}, {calls} calls{rate}{evidence}, {duration(now - self._started)}{note}"
+        lane.text = f"{lane.name}: {key}, {calls} calls{rate}{evidence}, {duration(now - lane.started)}{note}"
         if self._status is not None:
-            self._status.update(escape(text))
-        elif not self.quiet and (changed or now - self._last > SECONDS_BETWEEN_LINES):
-            self._last = now
-            self.say(text)
+            self._status.update(escape("\n".join(each.text for each in self._lanes.values() if each.text)))
+        elif not self.quiet and (changed or now - lane.last_line > SECONDS_BETWEEN_LINES):
+            lane.last_line = now
+            self.say(lane.text)

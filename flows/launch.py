@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ from flows.supervisor import supervise
 
 DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED_TWICE = 0, 1, 2, 130
 
+MOST_LANES = 16
+LANE_BYTES = 3e9
+"""Memory that a worker may need."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -31,6 +36,12 @@ class Plan:
     path: Path
     dataset: Any
     report: Path
+
+
+def most_lanes(threads: int) -> int:
+    """Datasets side by side: one for each thread, as far as memory and one flow process allow."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(threads, int(memory / LANE_BYTES), MOST_LANES))
 
 
 def parse_duration(text: str) -> float:
@@ -156,8 +167,12 @@ def run_datasets(
     settings: Settings,
     display: Display,
     time_limit: float | None = None,
+    jobs: int | None = None,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Run the chain on each dataset, for ``time_limit`` seconds at most; exit code and rows in the order of ``paths``."""
+    """Run the chain on each dataset, for ``time_limit`` seconds at most; exit code and rows in the order of ``paths``.
+
+    ``jobs`` datasets run side by side, by default as many as cores and memory allow.
+    """
     entry = find(pipeline_name)
     replaced = parse_settings(overrides, entry)
     pipeline = entry.build(replaced)
@@ -173,8 +188,20 @@ def run_datasets(
     if waiting:
         store.check_writable()
         job = _job(waiting, entry, pipeline, store=store, seed=seed, replaced=replaced)
+        lanes = min(len(waiting), jobs or most_lanes(settings.threads))
+        job |= {"lanes": lanes, "threads": max(1, settings.threads // lanes)}
+        n_done = len(rows)
+
+        def hear(event: dict[str, Any]) -> None:
+            nonlocal n_done
+            display.hear(event)
+            if event.get("event") == "ended":
+                n_done += 1
+                if event["status"] == "done" and len(paths) > 1:
+                    display.finished(row_of(store.run(event["name"], entry.name)), n_done, len(paths))
+
         with display:
-            interrupts, ended = supervise(job, settings, display.hear, display.say, time_limit=time_limit)
+            interrupts, ended = supervise(job, settings, hear, display.say, time_limit=time_limit)
         for plan in waiting:
             how = ended.get(plan.dataset.name)
             # whatever ended the flow, a chain that is whole in the store is done

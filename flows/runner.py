@@ -1,14 +1,16 @@
 """The flow process: ``python -m flows.runner PARENT``. Started by the command line only when something has to be computed.
 
 It reads one line of JSON (which datasets, which pipeline) from standard input, runs one `chain` flow for each dataset against the
-Prefect API that its environment names, and prints events as lines of JSON.
+Prefect API that its environment names, some of them side by side, and prints events as lines of JSON.
 """
 
 from __future__ import annotations
 
+import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from flows.chain import chain
@@ -32,7 +34,7 @@ def send(event: dict[str, Any]) -> None:
 
 def run_one(request: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
     """Run the chain of one dataset; how it ended."""
-    send({"event": "dataset", "name": request["name"]})
+    WORKERS.listener({"event": "dataset", "name": request["name"]})
     try:
         chain(**request["flow"], **common)
     except RemoteError as error:
@@ -43,29 +45,73 @@ def run_one(request: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
     return {"event": "ended", "name": request["name"], "status": "done"}
 
 
+class Lanes:
+    """Datasets side by side: each lane is a thread with a worker of its own, and takes the next dataset when it is done with one.
+
+    Parameters
+    ----------
+    job : ``{"datasets": [...], "common": {...}, "lanes": n, "threads": n}``; ``threads`` are those of one worker.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.common: dict[str, Any] = job["common"]
+        self.threads: int = job["threads"]
+        self.n: int = job["lanes"]
+        self._waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        for request in job["datasets"]:
+            self._waiting.put(request)
+        self._is_ready = threading.Event()
+        self._is_over = threading.Event()
+
+    def run(self, wait: Callable[[], None]) -> None:
+        """Run them all, once ``wait`` has returned; where that fails, none."""
+        threads = [threading.Thread(target=self._lane, args=(number,)) for number in range(self.n)]
+        for thread in threads:
+            thread.start()
+        try:
+            wait()
+        except BaseException:
+            self._is_over.set()
+            raise
+        finally:
+            self._is_ready.set()
+            for thread in threads:
+                thread.join()
+
+    def _lane(self, number: int) -> None:
+        WORKERS.listener = lambda event: send({**event, "lane": number})
+        WORKERS.threads = self.threads
+        try:
+            WORKERS.current()  # imports and compiles while the server starts
+            self._is_ready.wait()
+            while not self._is_over.is_set():
+                ended = run_one(self._waiting.get_nowait(), self.common)
+                WORKERS.listener(ended)
+                if ended["status"] == "interrupted":
+                    self._is_over.set()
+        except queue.Empty:
+            pass
+        finally:
+            WORKERS.close()
+
+
 def main() -> int:
     """Run what the parent asks for."""
     die_with_parent(int(sys.argv[1]), signal.SIGKILL)
     hold_terminations()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command line decides what Ctrl-C means
-    job = message(sys.stdin.readline())
-    WORKERS.listener = send
-    WORKERS.current()  # imports and compiles while the server starts
-    try:
-        settings = read()
-        url = settings.prefect_api_url
-        assert url is not None
+    settings = read()
+    url = settings.prefect_api_url
+    assert url is not None
+
+    def wait() -> None:
         send({"event": "server", "url": url, "seconds": wait_until_ready(url, settings.server_seconds)})
-        for request in job["datasets"]:
-            ended = run_one(request, job["common"])
-            send(ended)
-            if ended["status"] == "interrupted":
-                break
+
+    try:
+        Lanes(message(sys.stdin.readline())).run(wait)
     except ServerError as error:
         send({"event": "fatal", "kind": "ServerError", "error": str(error)})
         return 1
-    finally:
-        WORKERS.close()
     return 0
 
 

@@ -30,10 +30,10 @@ class Interrupts:
         self.count = 0
         self.is_time_up = False
         self.tell = tell
-        self.worker: int | None = None
+        self.workers: dict[int, int] = {}
+        self.busy: set[int] = set()
         self.runner: subprocess.Popen[str] | None = None
         self.has_begun = False
-        self.is_busy = False
         self.has_server = True
 
     def __call__(self, number: int, frame: Any) -> None:
@@ -43,7 +43,7 @@ class Interrupts:
             self.tell("saving the search at its next batch; the same command goes on from there (once more: stop at once)")
             self.pass_on()
         else:
-            self._signal(self.worker, signal.SIGKILL)
+            self._signal_workers(signal.SIGKILL)
             if self.runner is not None:
                 self.runner.kill()
 
@@ -60,27 +60,41 @@ class Interrupts:
         return self.count > 0 or self.is_time_up
 
     def pass_on(self) -> None:
-        """Ask the worker to save and stop; before the first flow there is nothing to save, and the flow process is ended."""
-        self._signal(self.worker, signal.SIGTERM)
+        """Ask the workers to save and stop; before the first flow there is nothing to save, and the flow process is ended."""
+        self._signal_workers(signal.SIGTERM)
         if self.runner is not None and not self.has_begun:
             self.runner.kill()
 
     def go_without_server(self) -> None:
-        """Save what the worker is at; nothing after it can be reported to Prefect, whose client would try for minutes."""
+        """Save what the workers are at; nothing after it can be reported to Prefect, whose client would try for minutes."""
         self.has_server = False
         self.pass_on()
         self.end_idle()
 
     def end_idle(self) -> None:
-        """End a flow process that has lost its server, once the worker has answered."""
-        if not self.has_server and not self.is_busy and self.runner is not None:
+        """End a flow process that has lost its server, once every worker has answered."""
+        if not self.has_server and not self.busy and self.runner is not None:
             self.runner.kill()
 
-    @staticmethod
-    def _signal(pid: int | None, number: int) -> None:
-        if pid is not None:
+    def _signal_workers(self, number: int) -> None:
+        for pid in list(self.workers.values()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def note(self, event: Event) -> None:
+        """Take note of what a lane does: it has a new worker, asks it, has its answer, or is at a dataset."""
+        kind, lane = event.get("event"), event.get("lane", 0)
+        if kind == "worker":
+            self.workers[lane] = event["pid"]
+            if self.is_asked or not self.has_server:
+                self.pass_on()
+        elif kind == "dataset":
+            self.has_begun = True
+        elif kind == "asked":
+            self.busy.add(lane)
+        elif kind == "answered":
+            self.busy.discard(lane)
+            self.end_idle()
 
 
 @contextlib.contextmanager
@@ -136,7 +150,7 @@ def supervise(
 
     Parameters
     ----------
-    job : ``{"datasets": [...], "common": {...}}``, see `flows.runner`.
+    job : see `flows.runner.Lanes`.
     hear : called with every event.
     tell : called with a sentence for the user.
     time_limit : seconds after which the run saves and ends, as at a first signal.
@@ -173,15 +187,7 @@ def supervise(
             runner.stdin.close()
         for text in runner.stdout:
             event = message(text)
-            if event.get("event") == "worker":
-                interrupts.worker = event["pid"]
-                if interrupts.is_asked or not interrupts.has_server:
-                    interrupts.pass_on()
-            if event.get("event") == "dataset":
-                interrupts.has_begun = True
-            if event.get("event") in ("asked", "answered"):
-                interrupts.is_busy = event["event"] == "asked"
-                interrupts.end_idle()
+            interrupts.note(event)
             if event.get("event") == "ended":
                 if event["status"] == "failed" and not interrupts.has_server:
                     event = {**event, "status": "interrupted", "kind": "SearchInterruptedError"}

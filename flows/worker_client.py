@@ -26,13 +26,14 @@ class WorkerProcess:
     Parameters
     ----------
     listener : called with every event (progress, warning, log) as it comes.
+    threads : likelihoods that it evaluates side by side; by default those of the settings.
     """
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, threads: int | None = None) -> None:
         settings = read()
         self.listener = listener
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.worker_start", str(os.getpid()), str(settings.threads)],
+            [sys.executable, "-m", "flows.worker_start", str(os.getpid()), str(threads or settings.threads)],
             env=child_environment(settings),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -119,11 +120,12 @@ class WorkerProcess:
             self.process.stdout.close()
 
 
-class Workers:
-    """The worker of this process, started when first asked for."""
+class Workers(threading.local):
+    """The worker of this thread, started when first asked for: flows side by side, each in a thread, have one each."""
 
     def __init__(self) -> None:
         self.listener: Listener = lambda event: None
+        self.threads: int | None = None
         self._worker: WorkerProcess | None = None
 
     def _hear(self, event: dict[str, Any]) -> None:
@@ -132,7 +134,7 @@ class Workers:
     def current(self) -> WorkerProcess:
         """The worker, started anew where there is none or it died."""
         if self._worker is None or self._worker.process.poll() is not None:
-            self._worker = WorkerProcess(self._hear)
+            self._worker = WorkerProcess(self._hear, self.threads)
         return self._worker
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ LARGEST_STEP = 1.0  # the prior's standard deviation
 SMALLEST_STEP = 1e-7
 ROUNDS = 12
 RISE_WANTED = 0.5  # that of one standard deviation
+LENGTHS = (1.0, 0.3, 0.1)  # of Newton steps tried: beyond the peak's neighborhood the whole one may lead away
 STEP = 0.7  # in standard deviations: long enough to see a kink, short enough to see the peak
 POLISHES = 6
 POLISHED = 0.02
@@ -24,12 +25,12 @@ POLISHED = 0.02
 Values = Callable[[Array], Array]
 
 
-def _axis_steps(values: Values, z: Array, value: float) -> Array:
-    """Steps along the axes, shape (d,), over which the function rises by about a half."""
+def _steps(values: Values, z: Array, value: float, factor: Array) -> Array:
+    """Lengths along the columns of ``factor``, shape (d,), over which the function rises by about a half."""
     d = len(z)
     steps = np.full(d, FIRST_STEP)
     for _ in range(ROUNDS):
-        moves = np.diag(steps)
+        moves = steps[:, None] * factor.T
         rises = values(np.concatenate([z + moves, z - moves])).reshape(2, d) - value
         rise = np.where(np.isfinite(rises), np.abs(rises), -1.0).max(axis=0)
         factor = np.where(rise < 0.0, 0.1, np.clip(np.sqrt(RISE_WANTED / np.maximum(rise, 1e-12)), 0.1, 10.0))
@@ -48,36 +49,40 @@ def _expansion(values: Values, z: Array, value: float, factor: Array) -> tuple[A
     """
     d = len(z)
     pairs = [(i, j) for i in range(d) for j in range(i)]
-    corners = [factor[:, i] * a + factor[:, j] * b for i, j in pairs for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+    corners = [sign * (factor[:, i] + factor[:, j]) for i, j in pairs for sign in (1.0, -1.0)]
     points = z + np.concatenate([factor.T, -factor.T, np.reshape(corners, (-1, d))])
     found = values(points) - value
-    up, down, cross = found[:d], found[d : 2 * d], found[2 * d :].reshape(-1, 4)
+    up, down, cross = found[:d], found[d : 2 * d], found[2 * d :].reshape(-1, 2)
     is_open = np.isfinite(up) & np.isfinite(down)
     gradient = np.where(is_open, 0.5 * (up - down), 0.0)
     one_sided = np.where(np.isfinite(up), up, np.where(np.isfinite(down), down, 0.0))
     hessian = np.diag(np.where(is_open, up + down, 2.0 * one_sided))
     for (i, j), corner in zip(pairs, cross, strict=True):
-        if np.all(np.isfinite(corner)):
-            hessian[i, j] = hessian[j, i] = 0.25 * (corner[0] - corner[1] - corner[2] + corner[3])
+        if np.all(np.isfinite(corner)):  # two corners and what the axes rise by: half the calls of four corners
+            hessian[i, j] = hessian[j, i] = 0.5 * (corner.sum() - hessian[i, i] - hessian[j, j])
     return gradient, hessian
 
 
-def measured(values: Values, z: Array, value: float) -> Mode:
+def measured(values: Values, z: Array, value: float, *, factor: Array | None = None) -> Mode:
     """The minimum near ``z``, and the Gaussian there; no wider than the prior in any direction.
 
     Parameters
     ----------
     values : the function, of points (n, d); returns shape (n,), infinite where it excludes a point.
     z, value : a place close to the minimum, and the finite value there.
+    factor : (d, d), its columns the directions of the first steps, such as a Cholesky factor of a covariance; None for the axes.
     """
-    factor = np.diag(_axis_steps(values, z, value))
+    directions = np.eye(len(z)) if factor is None else factor
+    factor = directions * _steps(values, z, value, directions)
     precision = np.eye(len(z))
     for _ in range(POLISHES):
         gradient, hessian = _expansion(values, z, value, factor)
         eigenvalues, vectors = np.linalg.eigh(hessian)
         move = -vectors @ ((vectors.T @ gradient) / np.maximum(eigenvalues, 0.1 * STEP**2))
-        trial = z + factor @ move
-        at_trial = float(values(trial[None])[0])
+        trials = z + np.outer(LENGTHS, factor @ move)
+        at_trials = values(trials)
+        best = int(np.argmin(at_trials))
+        trial, at_trial = trials[best], float(at_trials[best])
         inverse = np.linalg.inv(factor)
         precision = np.asarray(inverse.T @ hessian @ inverse, dtype=np.float64)
         wanted = STEP * np.asarray(np.linalg.cholesky(mode_of(precision, z, value).covariance), dtype=np.float64)

@@ -64,6 +64,8 @@ class MultiStart(Search):
     1986, JASA 81, 82 (Laplace's approximation).
     """
 
+    version = 2
+
     n_starts: int = 64
     n_samples: int = 1000
     method: str = "auto"

@@ -1,4 +1,5 @@
-"""The mode scout: gradient ascents from prior draws that look for modes which a proposal does not know.
+"""The mode scout: gradient ascents from prior draws that look for modes which a proposal does not know. And, without gradients, where the
+modes are that a poor proposal does know.
 
 No diagnostic made of importance weights can see a mode that no draw has reached; hence this search of its own. It proposes modes, with
 their Laplace masses; the adaptation that follows keeps a component at each, and finds out how much it holds.
@@ -6,19 +7,23 @@ their Laplace masses; the adaptation that follows keeps a component at each, and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import chdtri
 
 from fitcore.search.base import Array, weights_from
+from fitcore.search.curvature import measured
 from fitcore.search.gaussians import Components
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import Mixture
-from fitcore.search.modes import descend, distinct, gaussian_at
+from fitcore.search.modes import Mode, descend, distinct, gaussian_at
+from fitcore.search.pareto import effective_sample_size
 
 LOG_MASS_IGNORED = -7.0
 MOST_CENTERS = 6
+PROBES_PER_DIMENSION, GOOD_ENOUGH, MOST_LOCATED = 10, 0.2, 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,9 +81,44 @@ def scout(journal: Journal, mixture: Mixture, rng: np.random.Generator, *, n_sta
     n_new = sum(bool(np.min(_distances(mixture, mode.z)) > limit) for mode in kept)
     if n_new:
         journal.ledger.tell("scout", f"{n_new} new mode{'s' if n_new > 1 else ''} outside the proposal")
-    anchors = Components(
-        weight=weights_from([mode.log_mass for mode in kept]),
-        mean=np.array([mode.z for mode in kept]),
-        covariance=np.array([mode.covariance for mode in kept]),
+    return Scouted(anchors=_gaussians(kept), n_new=n_new)
+
+
+def _gaussians(modes: Sequence[Mode]) -> Components:
+    return Components(
+        weight=weights_from([mode.log_mass for mode in modes]),
+        mean=np.array([mode.z for mode in modes]),
+        covariance=np.array([mode.covariance for mode in modes]),
     )
-    return Scouted(anchors=anchors, n_new=n_new)
+
+
+def locate(journal: Journal, mixture: Mixture, rng: np.random.Generator) -> Components | None:
+    """Gaussians at the modes near the mixture's centers, from values alone; None where the mixture is good as it is.
+
+    A parameter that is new to a chain is drawn from its prior, independent of all others, although the posterior is narrow in it and
+    correlated with most: few draws of such a proposal count, and adapting it takes thousands. Measuring the curvature takes hundreds.
+    """
+    phase, journal.phase = journal.phase, "location"
+    try:
+        z = mixture.draw(journal.rounded(PROBES_PER_DIMENSION * mixture.n_dim), rng)
+
+        def negative(points: Array) -> Array:
+            values = journal.log_likelihood(points)
+            return np.where(np.isfinite(values), 0.5 * np.sum(points * points, axis=1) - values, np.inf)
+
+        centers, factors = _centers(mixture)
+        values = negative(z)
+        if effective_sample_size(-values - mixture.log_prob(z)) >= GOOD_ENOUGH * len(z):
+            return None
+        best = int(np.argmin(values))
+        places = np.concatenate([z[best : best + 1], centers])
+        heights = np.concatenate([values[best : best + 1], negative(centers)])
+
+        def fitted(place: Array, height: float) -> Mode:
+            nearest = int(np.argmin([np.linalg.norm(np.linalg.solve(f, place - c)) for c, f in zip(centers, factors, strict=True)]))
+            return measured(negative, place, height, factor=factors[nearest])
+
+        found = distinct(places, heights, fitted, n_most=MOST_LOCATED)
+        return _gaussians(found) if found else None
+    finally:
+        journal.phase = phase

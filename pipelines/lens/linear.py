@@ -128,10 +128,19 @@ def solution(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None =
 def log_likelihood(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None = None) -> Any:
     """Natural logarithm of the likelihood of an instance, one number; traceable, and differentiable in reverse mode.
 
+    -inf where an ellipticity has a modulus of one or more: limits on its components alone leave such corners, and there is no such ellipse.
     With ``held`` the instance's lens light is not looked at; the result is the same where it is the light that was held.
     """
     residual = solution(instance, frame, held).residual
-    return -0.5 * (residual @ residual + frame.log_normalization)
+    value = -0.5 * (residual @ residual + frame.log_normalization)
+    return jnp.where(_largest_ellipticity(instance) < 1.0, value, -jnp.inf)
+
+
+def _largest_ellipticity(instance: Mapping[str, Any]) -> Any:
+    """Largest squared modulus among the components of an instance."""
+    parts = [*masses_of(instance), *lights_of(instance[LENS_LIGHT]), *lights_of(instance[SOURCE])]
+    squares = [part.ellipticity_1**2 + part.ellipticity_2**2 for part in parts if hasattr(part, "ellipticity_1")]
+    return jnp.max(jnp.stack([jnp.asarray(square) for square in squares])) if squares else 0.0
 
 
 @jax.tree_util.register_dataclass
