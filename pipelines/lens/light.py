@@ -12,7 +12,7 @@ from numpy.polynomial.chebyshev import cheb2poly, chebinterpolate
 from scipy.special import gammaincinv
 
 from fitcore.model import Leaf, component, leaf
-from pipelines.lens.geometry import array_module, ellipse_vector, elliptical_radius
+from pipelines.lens.geometry import SOFTENING_SQUARED, array_module, ellipse_vector
 
 del _backend
 
@@ -58,12 +58,12 @@ class Sersic:
 
     def surface_brightness(self, x: Any, y: Any) -> Any:
         """Surface brightness at positions in arcsec; shape of ``x``."""
-        radius = elliptical_radius(x - self.center_x, y - self.center_y, self.ellipticity_1, self.ellipticity_2)
-        xp = array_module(radius, self.effective_radius, self.sersic_index)
-        b = sersic_b(self.sersic_index)
-        # not a power: XLA calls one for each pixel, but does exponentials and logarithms several at a time
-        power = xp.exp(xp.log(radius / self.effective_radius) / self.sersic_index)
-        return self.intensity * xp.exp(-b * (power - 1.0))
+        w_x, w_y = ellipse_vector(x - self.center_x, y - self.center_y, self.ellipticity_1, self.ellipticity_2)
+        xp = array_module(w_x, self.effective_radius, self.sersic_index)
+        # nothing but logarithm and exponentials for a pixel: XLA does several of them at a time, a power or a quotient it does not
+        unit = 1.0 / xp.asarray((1.0 - self.ellipticity_1**2 - self.ellipticity_2**2) * self.effective_radius**2)
+        power = xp.exp(0.5 / self.sersic_index * xp.log((w_x * w_x + w_y * w_y + SOFTENING_SQUARED) * unit))
+        return self.intensity * xp.exp(-sersic_b(self.sersic_index) * (power - 1.0))
 
 
 @component
