@@ -6,9 +6,9 @@
 
 Run with OMP_NUM_THREADS=1 and XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1": one call then uses one core.
 The model is that of the chain: 28 Gaussians of the lens in two sets, 18 of the source in two. Figures are milliseconds on the wall, the
-least of ``--repeats`` calls after the first; those of the batch are for one point, with medians too. "light held" is what the chain's later
-stages call: the shape of the lens light and of the source's second set held. "load" is the machine's load average at the end: beside other
-work the figures are upper limits.
+least of ``--repeats`` calls after the first; those of the batch are for one point, with medians and processor time. "light held" is what
+the chain's later stages call: the shape of the lens light and of the source's second set held. "load" is the machine's load average at the
+end: beside other work the figures on the wall are upper limits.
 """
 
 from __future__ import annotations
@@ -130,15 +130,18 @@ def batch_of(image: Imaging, repeats: int) -> dict[str, float]:
             likelihoods[f"{label}, {n_threads} threads"] = (likelihood, u)
     # by turns, so that other work on the machine meets them all
     times: dict[str, list[float]] = {name: [] for name in likelihoods}
+    processor: dict[str, list[float]] = {name: [] for name in likelihoods}
     for _ in range(max(3, repeats // 2)):
         for name, (likelihood, u) in likelihoods.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             likelihood(u)
             times[name].append(1e3 * (time.perf_counter() - start) / BATCH)
+            processor[name].append(1e3 * (time.process_time() - used) / BATCH)
     for likelihood, _ in likelihoods.values():
         likelihood.close()
     least = {name: round(min(each), 2) for name, each in times.items()}
-    return least | {f"{name}, median": round(float(np.median(each)), 2) for name, each in times.items()}
+    middle = {f"{name}, median": round(float(np.median(each)), 2) for name, each in times.items()}
+    return least | middle | {f"{name}, processor": round(float(np.median(each)), 2) for name, each in processor.items()}
 
 
 FIELDS = ("center_x", "center_y", "ellipticity_1", "ellipticity_2", "einstein_radius")

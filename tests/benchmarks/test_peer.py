@@ -126,7 +126,7 @@ def test_ratios_are_medians_over_the_rounds_in_the_best_way_of_the_peer(peer: An
             "peer": {"jit 1": rounds(4.0, 6.0, 7.0), "vmap 32": rounds(5.0, 9.0, 9.0), "map 32": rounds(2.0, 4.0, 2.0)},
         }
     )
-    assert table["ratio, wall"] == {"median": 4.0, "quartiles": [3.5, 5.5], "best of the peer": "jit 1", "in our loop": 2.0}
+    assert table["ratio, wall"] == {"median": 4.0, "quartiles": [3.5, 5.5], "best of the peer": "jit 1", "batched": 5.0, "in our loop": 2.0}
     assert table["ratio, processor"]["median"] == 4.0
     assert table["ratio of the least"] == 2.0
     assert table["peer"]["jit 1"] == {"wall": 7.0, "processor": 12.0, "least": 4.0}
