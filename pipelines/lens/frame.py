@@ -140,11 +140,14 @@ class Frame:
     def convolved(self, pictures: Any) -> Any:
         """Pictures of the whole window, shape (k, n, n), seen through the PSF, in the compared part, shape (k, v, v).
 
-        Two real pictures share one complex transform.
+        Two real pictures share one complex transform; a single one takes half of it.
         """
         k, n = pictures.shape[0], pictures.shape[-1]
         if k == 0:
             return jnp.zeros((0, *self.weight.shape))
+        if k == 1:
+            half = jnp.fft.rfft2(pictures) * self.psf_transform[:, : n // 2 + 1]
+            return jnp.fft.irfft2(half, s=(n, n))[:, self.compared, self.compared]
         if k % 2:
             pictures = jnp.concatenate([pictures, jnp.zeros((1, n, n))])
         packed = jax.lax.complex(pictures[::2], pictures[1::2])

@@ -85,7 +85,10 @@ class HeldLight:
 
 def held_light(part: Any, frame: Frame) -> HeldLight:
     """What of the lens light need not be computed again while its shape stays; traceable."""
-    light = light_of(part, frame.x, frame.y)
+    return _held(light_of(part, frame.x, frame.y), frame)
+
+
+def _held(light: Light, frame: Frame) -> HeldLight:
     rows = frame.whitened(frame.convolved(light.columns))
     fixed = jnp.zeros_like(frame.target) if light.fixed is None else frame.whitened(frame.convolved(light.fixed[None]))[0]
     return HeldLight(rows=rows, gram=rows @ rows.T, projection=rows @ (frame.target - fixed), fixed=fixed)
@@ -109,13 +112,18 @@ class Solution:
 
 def solution(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None = None) -> Solution:
     """The non-negative amplitudes that fit best; traceable. With ``held`` the instance's lens light is not looked at."""
-    held = held_light(instance[LENS_LIGHT], frame) if held is None else held
     source = light_of(instance[SOURCE], *traced(instance, frame.x, frame.y))
+    fixed = source.fixed
+    if held is None:
+        lens = light_of(instance[LENS_LIGHT], frame.x, frame.y)
+        held = _held(Light(columns=lens.columns, fixed=None), frame)
+        # what has an intensity of its own, of lens and source, goes through the PSF as one picture
+        fixed = lens.fixed if fixed is None else fixed if lens.fixed is None else lens.fixed + fixed
     rows = frame.whitened(frame.convolved(source.columns))
     target = frame.target - held.fixed
     projection_held = held.projection
-    if source.fixed is not None:
-        picture = frame.whitened(frame.convolved(source.fixed[None]))[0]
+    if fixed is not None:
+        picture = frame.whitened(frame.convolved(fixed[None]))[0]
         target, projection_held = target - picture, projection_held - held.rows @ picture
     cross = held.rows @ rows.T
     gram = jnp.block([[held.gram, cross], [cross.T, rows @ rows.T]])

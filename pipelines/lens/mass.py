@@ -40,7 +40,11 @@ def terms_needed(largest_ellipticity: float, tolerance: float = SERIES_TOLERANCE
 
 
 def _angular_series(v_x: Any, v_y: Any, parameters: tuple[Any, Any, Any], n_terms: int | None) -> tuple[Any, Any]:
-    """v F(1, t/2; 2 - t/2; -conj(eps) v^2) by Horner's rule: the coefficient ratio of term n is (2n - 2 + t) / (2n + 2 - t)."""
+    """v F(1, t/2; 2 - t/2; s) with s = -conj(eps) v^2; the ratio of coefficient n to the one before is (2n - 2 + t) / (2n + 2 - t).
+
+    The coefficients are real, so the sum is its remainder on division by (z - s)(z - conj(s)) = z^2 - 2 Re(s) z + |s|^2 (Knuth, The Art of
+    Computer Programming 2, 4.6.4): two real products a term, a third of Horner's rule for complex numbers; and |s| = |eps|, since |v| = 1.
+    """
     t, e_1, e_2 = parameters
     xp = array_module(v_x, t, e_1, e_2)
     if n_terms is None:
@@ -48,20 +52,24 @@ def _angular_series(v_x: Any, v_y: Any, parameters: tuple[Any, Any, Any], n_term
     square_x, square_y = v_x * v_x - v_y * v_y, 2.0 * v_x * v_y
     s_x = -(e_1 * square_x + e_2 * square_y)
     s_y = -(e_1 * square_y - e_2 * square_x)
+    twice, norm = 2.0 * s_x, e_1 * e_1 + e_2 * e_2
 
-    def step(total: tuple[Any, Any], n: Any) -> tuple[Any, Any]:
-        ratio = (2.0 * n - 2.0 + t) / (2.0 * n + 2.0 - t)
-        a, b = total
-        return 1.0 + ratio * (s_x * a - s_y * b), ratio * (s_x * b + s_y * a)
+    def step(pair: tuple[Any, Any], coefficient: Any) -> tuple[Any, Any]:
+        return coefficient + twice * pair[0] - norm * pair[1], pair[0]
 
-    total = (xp.ones_like(s_x), xp.zeros_like(s_x))
+    pair = (xp.zeros_like(s_x), xp.zeros_like(s_x))
     if xp is np or n_terms <= UNROLLED:
-        for n in range(n_terms, 0, -1):
-            total = step(total, n)
+        coefficients = [1.0]
+        for n in range(1, n_terms + 1):
+            coefficients.append(coefficients[-1] * (2.0 * n - 2.0 + t) / (2.0 * n + 2.0 - t))
+        for coefficient in coefficients[:0:-1]:
+            pair = step(pair, coefficient)
     else:
-        counts = xp.arange(n_terms, 0, -1, dtype=s_x.dtype)
-        total, _ = jax.lax.scan(lambda carry, n: (step(carry, n), None), total, counts)
-    return v_x * total[0] - v_y * total[1], v_x * total[1] + v_y * total[0]
+        counts = xp.arange(1, n_terms + 1, dtype=s_x.dtype)
+        falling = xp.cumprod((2.0 * counts - 2.0 + t) / (2.0 * counts + 2.0 - t))[::-1]
+        pair, _ = jax.lax.scan(lambda carry, coefficient: (step(carry, coefficient), None), pair, falling)
+    total_x, total_y = 1.0 - norm * pair[1] + s_x * pair[0], s_y * pair[0]
+    return v_x * total_x - v_y * total_y, v_x * total_y + v_y * total_x
 
 
 def power_law_deflection(
@@ -79,7 +87,8 @@ def power_law_deflection(
     w_x, w_y = ellipse_vector(x, y, ellipticity_1, ellipticity_2)
     size = xp.sqrt(w_x * w_x + w_y * w_y + SOFTENING_SQUARED)
     flattening = xp.sqrt(1.0 - ellipticity_1**2 - ellipticity_2**2)
-    o_x, o_y = _angular_series(w_x / size, w_y / size, (t, ellipticity_1, ellipticity_2), n_terms)
+    inverse = 1.0 / size
+    o_x, o_y = _angular_series(w_x * inverse, w_y * inverse, (t, ellipticity_1, ellipticity_2), n_terms)
     # two powers and no quotient: a radius of zero gives zero for every slope
     scale = (einstein_radius * flattening) ** t * size ** (1.0 - t)
     return scale * o_x, scale * o_y
