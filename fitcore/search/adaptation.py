@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from fitcore.search.base import Array, weights_from
-from fitcore.search.bending import Bending, fit_bending
+from fitcore.search.bending import Bending, fit_bending, fit_triangle
 from fitcore.search.gaussians import LOG_2PI, Components, fit_gaussians, maximization, moments
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import LOW_DIMENSION, Mixture
@@ -154,9 +154,8 @@ def _fitted(mixture: Mixture, z: Array, weight: Array, beta: float, rng: np.rand
     fits = [(_one_step(mixture, z, weight), mixture.bending)]
     if beta >= REFIT_EXPONENT:
         fits.append((_refitted(z, weight, rng), Bending.none(z.shape[1])))
-        bending = fit_bending(z, weight)
-        if len(bending):
-            fits.append((_refitted(bending.straighten(z), weight, rng), bending))
+        bends = [bending for bending in (fit_bending(z, weight), fit_triangle(z, weight)) if len(bending)]
+        fits += [(_refitted(bending.straighten(z), weight, rng), bending) for bending in bends]
     return [Mixture.of(fit, bending=bent, core_scale=scale) for fit, bent in fits for scale in _scales(beta)]
 
 
@@ -248,18 +247,20 @@ def adapt(
     n_rounds: int = ROUNDS,
     earlier: Adapted | None = None,
     anchors: Components | None = None,
+    origin: Mixture | None = None,
 ) -> Adapted:
     """Adapt a mixture to the posterior; see the module.
 
     Parameters
     ----------
     journal : evaluates, counts, saves.
-    start : where to begin; shift and widths are reported relative to it.
+    start : where to begin.
     rng : stream of the draws and fits.
     n_eff : effective sample size that will be asked of the frozen mixture: what a better mixture saves.
     n_rounds : cap on the number of rounds; reaching it means "not converged".
     earlier : an adaptation to go on from, whose draws are used again.
     anchors : see `anchored`.
+    origin : what shift and widths are reported relative to; None for ``start``.
     """
     per_round = DRAWS_PER_DIMENSION * start.n_dim
     reachable = EFFICIENCY_REACHABLE * ideal_efficiency(start.n_dim)
@@ -287,7 +288,7 @@ def adapt(
             # Found, but not fitted well enough: what is missing now is points to fit more shape to.
             growth = min(GROWTH * growth, LARGEST_GROWTH)
     z, _, log_weight = rounds.weighted()
-    shift, low, high = _movement(start, z, log_weight)
+    shift, low, high = _movement(start if origin is None else origin, z, log_weight)
     first = history[0] if earlier is None else (earlier.first_efficiency, earlier.first_k)
     return Adapted(
         mixture=best[2],

@@ -63,7 +63,7 @@ def _expansion(values: Values, z: Array, value: float, factor: Array) -> tuple[A
     return gradient, hessian
 
 
-def measured(values: Values, z: Array, value: float, *, factor: Array | None = None) -> Mode:
+def measured(values: Values, z: Array, value: float, *, factor: Array | None = None, n_polishes: int = POLISHES) -> Mode:
     """The minimum near ``z``, and the Gaussian there; no wider than the prior in any direction.
 
     Parameters
@@ -71,11 +71,12 @@ def measured(values: Values, z: Array, value: float, *, factor: Array | None = N
     values : the function, of points (n, d); returns shape (n,), infinite where it excludes a point.
     z, value : a place close to the minimum, and the finite value there.
     factor : (d, d), its columns the directions of the first steps, such as a Cholesky factor of a covariance; None for the axes.
+    n_polishes : most Newton steps.
     """
     directions = np.eye(len(z)) if factor is None else factor
     factor = directions * _steps(values, z, value, directions)
     precision = np.eye(len(z))
-    for _ in range(POLISHES):
+    for _ in range(n_polishes):
         gradient, hessian = _expansion(values, z, value, factor)
         eigenvalues, vectors = np.linalg.eigh(hessian)
         move = -vectors @ ((vectors.T @ gradient) / np.maximum(eigenvalues, 0.1 * STEP**2))

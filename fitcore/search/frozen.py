@@ -5,6 +5,7 @@ How the mixture came about is in `adaptation`; what follows a grade F is decided
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,7 +89,15 @@ def _summary(z: Array, log_likelihood: Array, log_weight: Array, adapted: Adapte
 
 
 def adapt_and_freeze(
-    journal: Journal, start: Mixture, *, seed: int, name: str, n_eff: int, n_rounds: int = ROUNDS, anchors: Components | None = None
+    journal: Journal,
+    start: Mixture,
+    *,
+    seed: int,
+    name: str,
+    n_eff: int,
+    n_rounds: int = ROUNDS,
+    anchors: Components | None = None,
+    origin: Mixture | None = None,
 ) -> tuple[Adapted, Frozen, int]:
     """Adapt, freeze, sample, grade: the adaptation, the frozen sample, and how many calls steered only.
 
@@ -98,16 +107,15 @@ def adapt_and_freeze(
     Parameters
     ----------
     seed, name : name the random streams.
-    anchors : modes that are known, see `adaptation.anchored`.
+    anchors, origin : see `adaptation.adapt`.
     """
     phase, first_call = journal.phase, journal.n_values
-    adapted, frozen, n_adapt = _attempt(journal, start, seed=seed, name=f"{name}.0", n_eff=n_eff, n_rounds=n_rounds, anchors=anchors)
+    attempt = functools.partial(_attempt, journal, start, seed=seed, n_eff=n_eff, anchors=anchors, origin=origin)
+    adapted, frozen, n_adapt = attempt(name=f"{name}.0", n_rounds=n_rounds)
     n_attempts = 1
     while frozen.grade == "F" and frozen.efficiency >= PROMISING_EFFICIENCY and n_attempts < ATTEMPTS:
         adapted.rounds.add(adapted.mixture, frozen.z, frozen.log_likelihood + log_prior(frozen.z))
-        adapted, frozen, n_adapt = _attempt(
-            journal, start, seed=seed, name=f"{name}.{n_attempts}", n_eff=n_eff, n_rounds=ROUNDS_AGAIN, earlier=adapted, anchors=anchors
-        )
+        adapted, frozen, n_adapt = attempt(name=f"{name}.{n_attempts}", n_rounds=ROUNDS_AGAIN, earlier=adapted)
         n_attempts += 1
     journal.phase = phase
     return adapted, replace(frozen, n_attempts=n_attempts), n_adapt - first_call
@@ -123,9 +131,11 @@ def _attempt(
     n_rounds: int,
     earlier: Adapted | None = None,
     anchors: Components | None,
+    origin: Mixture | None,
 ) -> tuple[Adapted, Frozen, int]:
     journal.phase = "adaptation"
-    adapted = adapt(journal, start, stream(seed, f"{name}.adaptation"), n_eff=n_eff, n_rounds=n_rounds, earlier=earlier, anchors=anchors)
+    rng = stream(seed, f"{name}.adaptation")
+    adapted = adapt(journal, start, rng, n_eff=n_eff, n_rounds=n_rounds, earlier=earlier, anchors=anchors, origin=origin)
     n_before = journal.n_values
     journal.phase = "frozen draws"
     return adapted, sample_frozen(journal, adapted, stream(seed, f"{name}.frozen"), n_eff=n_eff), n_before

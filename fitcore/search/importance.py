@@ -15,7 +15,7 @@ from fitcore.search.journal import Ledger
 from fitcore.search.mixture import Mixture
 from fitcore.search.nautilus import Nautilus, cold_search
 from fitcore.search.outcome import frozen_outcome, importance_diagnostics
-from fitcore.search.scout import locate, scout
+from fitcore.search.scout import located, scout
 from fitcore.search.settings import check_integer
 from fitcore.search.streams import single_threaded, stream
 
@@ -86,15 +86,15 @@ class Importance(Search):
         """An outcome of grade A or B; or None, and the diagnostics of the attempt."""
         journal = ledger.journal("warm", problem)
         scouted = scout(journal, start, stream(seed, "importance.scout"), n_starts=self.scout_starts)
-        anchors, before = scouted.anchors, journal.n_values
+        anchors, before, origin = scouted.anchors, journal.n_values, start
         if anchors is None:
-            anchors = locate(journal, start, stream(seed, "importance.location"))
-        located = {"n_location": journal.n_values - before}
+            start = located(journal, start, stream(seed, "importance.location"))
+        location = {"n_location": journal.n_values - before}
         adapted, frozen, n_adapt = adapt_and_freeze(
-            journal, start, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds, anchors=anchors
+            journal, start, seed=seed, name="importance", n_eff=self.n_eff, n_rounds=self.n_rounds, anchors=anchors, origin=origin
         )
         ledger.tell("graded", f"grade {frozen.grade}", frozen.log_evidence)
-        scouting = {"n_gradients": journal.n_gradients, "n_new_modes": scouted.n_new, "was_scouted": journal.n_gradients > 0} | located
+        scouting = {"n_gradients": journal.n_gradients, "n_new_modes": scouted.n_new, "was_scouted": journal.n_gradients > 0} | location
         if frozen.grade == "F":
             return None, {**importance_diagnostics(adapted, frozen, n_adapt=n_adapt, prefix="warm_"), **scouting}
         found = importance_diagnostics(adapted, frozen, n_adapt=n_adapt)

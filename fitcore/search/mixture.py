@@ -21,7 +21,7 @@ from scipy.special import gammaln
 
 from fitcore.errors import LinkError, SpecError
 from fitcore.search.base import Array, weights_from
-from fitcore.search.bending import Bending, fit_bending
+from fitcore.search.bending import Bending, fit_bending, fit_triangle
 from fitcore.search.gaussians import LOG_2PI, Components, fit_gaussians, mahalanobis_squared
 from fitcore.search.streams import stream
 
@@ -238,7 +238,7 @@ class Mixture:
             weight=arrays["weight"],
             mean=arrays["mean"],
             covariance=arrays["covariance"],
-            bending=Bending(**{name: np.asarray(arrays[f"bending_{name}"]) for name in ("center", "factor", "direction", "bend")}),
+            bending=Bending(**{name: np.asarray(arrays[f"bending_{name}"]) for name in Bending.none(1).to_arrays()}),
             columns=tuple(int(c) for c in arrays["columns"]),
             **{name: float(arrays[name]) for name in _NUMBERS},
         )
@@ -277,13 +277,13 @@ def _fitted(z: Array, weight: Array, scale: float, k_max: int) -> Mixture:
     n, d = 1.0 / float(np.sum(weight * weight)), z.shape[1]
     straight = Bending.none(d)
     best, best_score = None, -np.inf
-    for bending in (straight, fit_bending(z, weight)):
+    for bending in (straight, fit_bending(z, weight), fit_triangle(z, weight)):
         if best is not None and not len(bending):
-            break
+            continue
         found = fit_gaussians(bending.straighten(z), weight, k_max=k_max, rng=stream(0, "mixture.fit"))
         stretched = Components(weight=found.weight, mean=found.mean, covariance=found.covariance * scale**2)
         plain = Mixture.of(found, bending=bending)
-        score = n * float(weight @ plain.log_prob(z)) - len(found) * (1 + d + d * (d + 1) / 2) - 3 * d * len(bending)
+        score = n * float(weight @ plain.log_prob(z)) - len(found) * (1 + d + d * (d + 1) / 2) - bending.n_parameters
         if score > best_score:
             best, best_score = Mixture.of(stretched, bending=bending), score
     assert best is not None

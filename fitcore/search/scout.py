@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri
 
+from fitcore.search.adaptation import extended
 from fitcore.search.base import Array, weights_from
 from fitcore.search.curvature import measured
 from fitcore.search.gaussians import Components
@@ -23,7 +24,7 @@ from fitcore.search.pareto import effective_sample_size
 
 LOG_MASS_IGNORED = -7.0
 MOST_CENTERS = 6
-PROBES_PER_DIMENSION, GOOD_ENOUGH, MOST_LOCATED = 10, 0.2, 3
+PROBES_PER_DIMENSION, GOOD_ENOUGH, LOCATED_SHARE, POLISHES = 10, 0.2, 0.8, 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,33 +93,27 @@ def _gaussians(modes: Sequence[Mode]) -> Components:
     )
 
 
-def locate(journal: Journal, mixture: Mixture, rng: np.random.Generator) -> Components | None:
-    """Gaussians at the modes near the mixture's centers, from values alone; None where the mixture is good as it is.
+def located(journal: Journal, mixture: Mixture, rng: np.random.Generator) -> Mixture:
+    """The mixture with a Gaussian at the mode near its centers, from values alone; the mixture itself where it is good as it is.
 
     A parameter that is new to a chain is drawn from its prior, independent of all others, although the posterior is narrow in it and
     correlated with most: few draws of such a proposal count, and adapting it takes thousands. Measuring the curvature takes hundreds.
     """
     phase, journal.phase = journal.phase, "location"
-    try:
-        z = mixture.draw(journal.rounded(PROBES_PER_DIMENSION * mixture.n_dim), rng)
+    z = mixture.draw(journal.rounded(PROBES_PER_DIMENSION * mixture.n_dim), rng)
 
-        def negative(points: Array) -> Array:
-            values = journal.log_likelihood(points)
-            return np.where(np.isfinite(values), 0.5 * np.sum(points * points, axis=1) - values, np.inf)
+    def negative(points: Array) -> Array:
+        values = journal.log_likelihood(points)
+        return np.where(np.isfinite(values), 0.5 * np.sum(points * points, axis=1) - values, np.inf)
 
+    values, found = negative(z), mixture
+    if effective_sample_size(-values - mixture.log_prob(z)) < GOOD_ENOUGH * len(z):
         centers, factors = _centers(mixture)
-        values = negative(z)
-        if effective_sample_size(-values - mixture.log_prob(z)) >= GOOD_ENOUGH * len(z):
-            return None
-        best = int(np.argmin(values))
-        places = np.concatenate([z[best : best + 1], centers])
-        heights = np.concatenate([values[best : best + 1], negative(centers)])
-
-        def fitted(place: Array, height: float) -> Mode:
-            nearest = int(np.argmin([np.linalg.norm(np.linalg.solve(f, place - c)) for c, f in zip(centers, factors, strict=True)]))
-            return measured(negative, place, height, factor=factors[nearest])
-
-        found = distinct(places, heights, fitted, n_most=MOST_LOCATED)
-        return _gaussians(found) if found else None
-    finally:
-        journal.phase = phase
+        places, heights = np.concatenate([z, centers]), np.concatenate([values, negative(centers)])
+        best = int(np.argmin(heights))
+        if np.isfinite(heights[best]):
+            nearest = int(np.argmin([np.linalg.norm(np.linalg.solve(f, places[best] - c)) for c, f in zip(centers, factors, strict=True)]))
+            mode = measured(negative, places[best], float(heights[best]), factor=factors[nearest], n_polishes=POLISHES)
+            found = extended(mixture, _gaussians([mode]), LOCATED_SHARE)
+    journal.phase = phase
+    return found

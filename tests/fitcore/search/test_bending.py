@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kurtosis, skew
 
-from fitcore.search.bending import Bending, fit_bending
+from fitcore.search.bending import Bending, fit_bending, fit_triangle
 from fitcore.search.problems import banana, gaussian
 
 
@@ -56,3 +56,60 @@ def test_the_identity() -> None:
     np.testing.assert_array_equal(none.straighten(z), z)
     np.testing.assert_array_equal(none.bent(z), z)
     assert none.log_volume == 0.0
+
+
+def sheet(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Eight dimensions: four broad ones, and four narrow ones that are quadratic functions of those."""
+    y = rng.standard_normal((n, 8))
+    for k in range(4, 8):
+        y[:, k] += 0.8 * y[:, k - 4] * y[:, k - 3] + 0.5 * y[:, k - 4] ** 2
+    y[:, 4:] *= 0.02
+    return y @ np.linalg.qr(np.random.default_rng(1).standard_normal((8, 8)))[0] + 0.3
+
+
+@pytest.fixture
+def triangle() -> Bending:
+    found = fit_triangle(sheet(3000, np.random.default_rng(1)), np.full(3000, 1 / 3000))
+    assert len(found) == 1
+    return found
+
+
+def test_the_inverse_of_a_triangle(triangle: Bending) -> None:
+    z = sheet(500, np.random.default_rng(2))
+    np.testing.assert_allclose(triangle.bent(triangle.straighten(z)), z, rtol=1e-10, atol=1e-10)
+    there = triangle.embed([9, 3, 0, 4, 8, 5, 6, 1], 10)
+    wide = np.random.default_rng(3).standard_normal((500, 10))
+    wide[:, [9, 3, 0, 4, 8, 5, 6, 1]] = z
+    np.testing.assert_allclose(there.bent(there.straighten(wide)), wide, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(there.straighten(wide)[:, [9, 3, 0, 4, 8, 5, 6, 1]], triangle.straighten(z), atol=1e-10)
+
+
+def test_the_jacobian_of_a_triangle_is_constant(triangle: Bending) -> None:
+    for z in sheet(5, np.random.default_rng(4)):
+        assert np.linalg.slogdet(triangle.jacobian(z))[1] == pytest.approx(-triangle.log_volume, abs=1e-6)
+
+
+def test_a_triangle_straightens_a_sheet_that_is_bent_in_many_directions(triangle: Bending) -> None:
+    """Squared distances of fresh draws have the variance of those of a Gaussian, and had three times as much and more."""
+    z = sheet(20_000, np.random.default_rng(5))
+
+    def variance(points: np.ndarray) -> float:
+        centered = points - points.mean(axis=0)
+        return float(np.var(np.einsum("ni,ij,nj->n", centered, np.linalg.inv(np.cov(points.T)), centered)))
+
+    assert variance(z) > 3.0 * 16.0
+    assert variance(triangle.straighten(z)) == pytest.approx(16.0, rel=0.15)
+
+
+def test_no_triangle_for_a_gaussian_few_points_or_one_dimension() -> None:
+    gaussians = [fit_triangle(gaussian(8).draw(2000, np.random.default_rng(s)), np.full(2000, 1 / 2000)) for s in range(5)]
+    z = gaussian(8).draw(20_000, np.random.default_rng(9))
+    for found in gaussians:  # what noise has bent is small
+        if len(found):
+            x = found.straighten(z)
+            straight = np.linalg.solve(found.factor[0], (z - found.center[0]).T).T
+            assert np.std(x - straight) < 0.08
+    assert len(fit_triangle(sheet(30, np.random.default_rng(1)), np.full(30, 1 / 30))) == 0
+    assert len(fit_triangle(np.random.default_rng(1).standard_normal((100, 1)), np.full(100, 0.01))) == 0
+    same = np.full((100, 3), 0.5)
+    assert len(fit_triangle(same, np.full(100, 0.01))) == 0

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from fitcore.errors import ConfigError, LikelihoodError, NotConvergedError, SearchInterruptedError, SpecError
 from fitcore.search import Importance, NoCheckpoint, Problem, SearchOutcome, importance, silent
+from fitcore.search.mixture import Mixture
 from fitcore.search.problems import KnownProblem, banana, gaussian, shell, standardized_errors, two_modes
 from fitcore.store import Store
 
@@ -59,7 +61,8 @@ def test_a_posterior_that_no_mixture_fits_is_left_to_nautilus() -> None:
     known = shell(4, width=0.01)
     outcome = run(known.with_proposal(width=0.3), Importance(n_eff=200, n_live=100, scout_starts=0))
     assert (outcome.diagnostics["warm_grade"], outcome.diagnostics["importance_grade"]) == ("F", "F")
-    assert (outcome.diagnostics["finish"], outcome.diagnostics["grade"]) == ("nautilus", "B")
+    assert outcome.diagnostics["finish"] == "nautilus"
+    assert outcome.diagnostics["grade"] in ("A", "B")
     assert_right(outcome, known)
 
 
@@ -95,7 +98,7 @@ def test_without_the_scout_the_missing_mode_is_lost_and_no_grade_tells() -> None
 
 
 def test_grade_f_falls_back_to_a_cold_search_and_says_so() -> None:
-    known, events = gaussian(10), []
+    known, events = banana(6), []
     search = Importance(n_eff=500, n_live=100, n_rounds=1, scout_starts=0)
     outcome = search.run(known.with_proposal(shift=4.0), seed=1, checkpoint=NoCheckpoint(), progress=events.append)
     assert outcome.diagnostics["is_fallback"] is True
@@ -239,7 +242,7 @@ def test_seed() -> None:
 
 def test_stopping_raises_a_retryable_error(folder_checkpoint: Any) -> None:
     folder_checkpoint.patience = 0
-    with pytest.raises(SearchInterruptedError, match="asked to stop after 128 likelihood calls; they are saved") as caught:
+    with pytest.raises(SearchInterruptedError, match="asked to stop after 32 likelihood calls; they are saved") as caught:
         SEARCH.run(gaussian(3).with_proposal(), seed=1, checkpoint=folder_checkpoint, progress=silent)
     assert caught.value.retryable
 
@@ -248,3 +251,26 @@ def test_nothing_but_nan_is_refused() -> None:
     problem = replace(gaussian(2).with_proposal(), log_likelihood=lambda u: np.full(len(u), np.nan))
     with pytest.raises(LikelihoodError, match=r"returned NaN or \+inf for"):
         run(problem)
+
+
+def sheet(n_dim: int) -> Problem:
+    """A narrow correlated Gaussian whose last parameter the proposal does not know; half of the others are functions of its square."""
+    factor = np.linalg.cholesky(0.3**2 * (0.95 * np.ones((n_dim, n_dim)) + 0.05 * np.eye(n_dim)))
+
+    def log_likelihood(u: np.ndarray) -> np.ndarray:
+        z = ndtri(u)
+        z[:, : n_dim // 2] -= 2.0 * z[:, -1:] + z[:, -1:] ** 2
+        return -0.5 * np.sum(np.linalg.solve(factor, z.T) ** 2, axis=0)
+
+    first = gaussian(n_dim)
+    known = Mixture(weight=np.ones(1), mean=np.zeros((1, n_dim - 1)), covariance=(factor @ factor.T)[None, :-1, :-1])
+    return replace(first.problem, log_likelihood=log_likelihood, proposal=known.embed(tuple(range(n_dim - 1)), n_dim))
+
+
+def test_a_new_parameter_that_bends_the_others_costs_no_cold_search() -> None:
+    outcome = run(sheet(10), Importance(n_eff=500, scout_starts=0))
+    assert outcome.diagnostics["finish"] == "importance"
+    assert 200 < outcome.diagnostics["n_location"] < 1200
+    assert outcome.n_calls < 9000
+    # a shear keeps volumes: prior times likelihood is that of the straight Gaussian but for the prior of what was shifted
+    assert outcome.diagnostics["efficiency"] > 0.2

@@ -127,7 +127,7 @@ def test_settings_are_checked() -> None:
         MultiStart(n_start=3)  # type: ignore[call-arg]
     assert MultiStart().identity() == {
         "search": "MultiStart",
-        "version": 1,
+        "version": 2,
         "n_starts": 64,
         "n_samples": 1000,
         "method": "auto",
