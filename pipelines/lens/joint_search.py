@@ -109,7 +109,7 @@ def starting_points(analysis: JointAnalysis, names: tuple[str, ...]) -> tuple[li
 
 def penalty_of(model: Model, names: tuple[str, ...]) -> Penalty:
     """The model's own priors as penalties and limits, so that the descent ends at the mode of the posterior."""
-    priors = [model.priors[name] for name in names]
+    priors: list[Any] = [model.priors[name] for name in names]
     ends = np.array([[float(prior.transform(u)) for u in (EDGE, 1.0 - EDGE)] for prior in priors])
     bounded = np.array([np.isfinite(prior.support).all() for prior in priors])
     return Penalty(

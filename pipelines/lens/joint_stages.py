@@ -12,8 +12,6 @@ from typing import Any
 from fitcore import Importance, Link, Model, Pipeline, Stage
 from fitcore.identity import round_linked
 from fitcore.stage import Results
-from pipelines.lens.analysis import LensAnalysis
-from pipelines.lens.bands import reference_of
 from pipelines.lens.joint_analysis import OFFSET_SIGMA, JointAnalysis
 from pipelines.lens.joint_search import JointDescent
 from pipelines.lens.stages import BASIN_REACH, LIGHT_SHAPE, SECOND_SHAPE, held_at_best, lens_pipeline, radius_in_basin, with_free_slope
@@ -41,12 +39,7 @@ def _in_basin(results: Results) -> Model:
 def joint_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline:
     """The chain, with the settings of some stages' searches replaced; `ConfigError` for a stage or a setting that there is not."""
     stages = [
-        Stage(
-            "basin",
-            lens_pipeline().stage("basin").model,
-            lambda dataset, results: LensAnalysis(reference_of(dataset), recenter=True),
-            lens_pipeline().stage("basin").search,
-        ),
+        lens_pipeline().stage("basin"),
         Stage(
             "bands",
             _of_all_bands,

@@ -14,6 +14,7 @@ from fitcore import Importance, Link, Model, Normal, Pipeline, Result, Stage, Ti
 from fitcore.identity import round_linked
 from fitcore.stage import Results
 from pipelines.lens.analysis import LensAnalysis
+from pipelines.lens.bands import reference_of
 from pipelines.lens.basin import RADIUS_RANGE, Basin
 from pipelines.lens.columns import GaussianBasis
 from pipelines.lens.mass import Isothermal, PowerLaw, Shear
@@ -97,7 +98,7 @@ def with_free_slope(results: Results) -> Model:
 def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline:
     """The chain, with the settings of some stages' searches replaced; `ConfigError` for a stage or a setting that there is not."""
     stages = [
-        Stage("basin", isothermal_model(), lambda dataset, results: LensAnalysis(dataset, recenter=True), Basin()),
+        Stage("basin", isothermal_model(), lambda dataset, results: LensAnalysis(reference_of(dataset), recenter=True), Basin()),
         Stage(
             "isothermal",
             _in_basin,

@@ -11,7 +11,8 @@ import pytest
 from fitcore.model import Model, Normal, TruncatedNormal, Uniform
 from fitcore.samples import Samples
 from pipelines.lens import assess as module
-from pipelines.lens.assess import CORE, Assessment, assess, at_bound, intervals
+from pipelines.lens.arcs import CORE
+from pipelines.lens.assess import Assessment, assess, at_bound, intervals
 from pipelines.lens.linear import log_likelihood
 
 
