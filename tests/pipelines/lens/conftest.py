@@ -13,6 +13,7 @@ from scipy.signal import fftconvolve
 
 from fitcore import Pipeline, Store, run_pipeline
 from fitcore.search.base import Checkpoint, Problem, Progress, Search, SearchOutcome
+from pipelines.lens.bands import Bands
 from pipelines.lens.columns import radius_squared
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.mass import Isothermal, Shear
@@ -96,8 +97,13 @@ def _ring_source(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return sum((peak * np.exp(-0.5 * square / sigma**2) for peak, sigma in RING_SOURCE), np.zeros_like(x))
 
 
-def _ring(*, n: int = 71, noise: float = 0.05, seed: int | None = 0, brightness: float = 1.0) -> Imaging:
-    """The image on a 2 x 2 sub-grid, over a sky of 0.2, the source ``brightness`` times as bright; no noise where ``seed`` is None."""
+def _ring(
+    *, n: int = 71, noise: float = 0.05, seed: int | None = 0, brightness: float = 1.0, offset: tuple[float, float] = (0.0, 0.0)
+) -> Imaging:
+    """The image on a 2 x 2 sub-grid, over a sky of 0.2, the source ``brightness`` times as bright; no noise where ``seed`` is None.
+
+    All that is seen lies by ``offset`` farther right and up.
+    """
     axis = (np.arange(n) - n // 2) * RING_SCALE
     x, y = np.meshgrid(axis, axis)
     clean = np.full(x.shape, 0.2)
@@ -105,7 +111,7 @@ def _ring(*, n: int = 71, noise: float = 0.05, seed: int | None = 0, brightness:
     kernel = np.outer(kernel, kernel) / kernel.sum() ** 2
     wide = 5
     axis = (np.arange(n + 2 * wide) - n // 2 - wide) * RING_SCALE
-    x, y = np.meshgrid(axis, axis)
+    x, y = np.meshgrid(axis - offset[0], axis - offset[1])
     bright = np.zeros_like(x)
     for d_x in (-0.02, 0.02):
         for d_y in (-0.02, 0.02):
@@ -151,6 +157,17 @@ class AtTheTruth(Search):
             n_calls=self.n,
             diagnostics={"grade": "A", **NOTED},
         )
+
+
+BAND_OFFSET = (0.013, -0.021)
+
+
+@pytest.fixture(scope="session")
+def two_bands() -> SimpleNamespace:
+    """The ring in two bands: ``dataset``, and the ``offset`` of the second, whose source is half as bright again; ``start``: the truth."""
+    members = (replace(_ring(), mask_radius=2.0), _ring(seed=7, brightness=1.5, offset=BAND_OFFSET))
+    start = dict(zip(PARAMETERS[:21], RING_TRUTH[:21].tolist(), strict=True))
+    return SimpleNamespace(dataset=Bands(name="two", names=("A", "B"), members=members), offset=np.array(BAND_OFFSET), start=start)
 
 
 @pytest.fixture(scope="session")
