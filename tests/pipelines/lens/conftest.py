@@ -16,6 +16,7 @@ from fitcore.search.base import Checkpoint, Problem, Progress, Search, SearchOut
 from pipelines.lens.bands import Bands
 from pipelines.lens.columns import radius_squared
 from pipelines.lens.dataset import Imaging
+from pipelines.lens.joint_stages import joint_pipeline
 from pipelines.lens.mass import Isothermal, Shear
 from pipelines.lens.stages import lens_pipeline
 from pipelines.lens.varpro import PARAMETERS
@@ -135,6 +136,16 @@ NOTED = {
 """What a basin search that has found the ring says of it."""
 
 
+BAND_OFFSET = (0.013, -0.021)
+OF_SECOND_BAND = {
+    **{f"bands.B.offset_{axis}": shift for axis, shift in zip("xy", BAND_OFFSET, strict=True)},
+    **{
+        f"bands.B.{path}": value
+        for path, value in zip(PARAMETERS[:6], (RING_TRUTH[:6] + np.array([*BAND_OFFSET, 0.0, 0.0, 0.0, 0.0])).tolist(), strict=True)
+    },
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AtTheTruth(Search):
     """Stands for a search that has found the ring: equally weighted draws within a part of its errors, and the truth itself."""
@@ -142,7 +153,7 @@ class AtTheTruth(Search):
     n: int = 48
 
     def run(self, problem: Problem, *, seed: int, checkpoint: Checkpoint, progress: Progress) -> SearchOutcome:
-        known = {**dict(zip(PARAMETERS, RING_TRUTH.tolist(), strict=True)), "mass.slope": 2.0}
+        known = {**dict(zip(PARAMETERS, RING_TRUTH.tolist(), strict=True)), "mass.slope": 2.0, **OF_SECOND_BAND}
         truth = np.array([known[path] for path in problem.paths])
         draws = np.random.default_rng(seed).standard_normal((self.n - 1, len(truth)))
         theta = truth + 5e-4 * np.concatenate([np.zeros((1, len(truth))), draws])
@@ -157,9 +168,6 @@ class AtTheTruth(Search):
             n_calls=self.n,
             diagnostics={"grade": "A", **NOTED},
         )
-
-
-BAND_OFFSET = (0.013, -0.021)
 
 
 @pytest.fixture(scope="session")
@@ -177,3 +185,12 @@ def ring_chain(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     pipeline = Pipeline("lens", [replace(stage, search=AtTheTruth()) for stage in lens_pipeline()])
     store = Store(tmp_path_factory.mktemp("ring") / "store")
     return SimpleNamespace(dataset=dataset, pipeline=pipeline, store=store, results=run_pipeline(pipeline, dataset, store))
+
+
+@pytest.fixture(scope="session")
+def joint_chain(two_bands: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """As `ring_chain`, of the ring in two bands."""
+    pipeline = Pipeline("lens", [replace(stage, search=AtTheTruth()) for stage in joint_pipeline()])
+    store = Store(tmp_path_factory.mktemp("joint") / "store")
+    results = run_pipeline(pipeline, two_bands.dataset, store)
+    return SimpleNamespace(dataset=two_bands.dataset, pipeline=pipeline, store=store, results=results)

@@ -79,7 +79,11 @@ def test_what_the_further_bands_do_not_say_is_as_in_the_first(ring: SimpleNamesp
         ("bands: [F277W]\n", TWO, r"has one band, 'F277W'; at least 2 are fitted jointly\. Run the folder of that band itself"),
         ("bands: []\n", TWO, r"has 0 bands; 2 to 8 are allowed\. Name their folders in info\.yaml"),
         ("bands: [a, b, c, d, e, f, g, h, i]\n", TWO, r"has 9 bands; 2 to 8 are allowed"),
-        ("bands: [F277W, F814W]\n", TWO, r"no folder for the band 'F814W'; it has the folders \['F277W', 'F444W'\]\. Add it, or mend bands"),
+        (
+            "bands: [F277W, F814W]\n",
+            TWO,
+            r"no folder for the band 'F814W'; it has the folders \['F277W', 'F444W'\]\. Add it, or mend bands",
+        ),
         ("bands: [F277W, F277W]\n", TWO, r"has the same band twice: F277W, F277W\. Name each once: the same data would count twice"),
         ("bands: [F277W, f277w]\n", TWO, r"has the same band twice: F277W, f277w\. Name each once"),
         ("bands: [../lens/F277W, F444W]\n", TWO, r"the band '\.\./lens/F277W' is not allowed; it is the name of a folder inside"),
@@ -91,7 +95,11 @@ def test_what_the_further_bands_do_not_say_is_as_in_the_first(ring: SimpleNamesp
             TWO,
             r"has bands, and beside it \['mask_radius', 'redshift_lens'\]; only \['name', 'bands'\] are allowed there.*say it there",
         ),
-        ("bands: [A, B]\n", {"A": {"redshift_lens": 2.0}, "B": {"redshift_lens": 0.5}}, r"redshift_lens is 2\.0 in A and 0\.5 in B; the bands"),
+        (
+            "bands: [A, B]\n",
+            {"A": {"redshift_lens": 2.0}, "B": {"redshift_lens": 0.5}},
+            r"redshift_lens is 2\.0 in A and 0\.5 in B; the bands",
+        ),
         (
             "bands: [A, B]\n",
             {"A": {"redshift_source": 2.0}, "B": {"redshift_source": 3.5}},
