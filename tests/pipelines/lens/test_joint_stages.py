@@ -84,7 +84,10 @@ def columns(summary: dict[str, Any]) -> dict[str, tuple[float, float]]:
 @pytest.mark.slow
 def test_the_known_ring_and_its_offset_are_recovered(found: SimpleNamespace, two_bands: SimpleNamespace, ring: SimpleNamespace) -> None:
     truth = {**two_bands.start, **{f"bands.B.offset_{axis}": shift for axis, shift in zip("xy", two_bands.offset, strict=True)}}
-    pulls = {path: (median - truth[path]) / error for path, (median, error) in found.joint.items()}
+    # The source's errors are conditional: its second set, which the ring has not, is held where noise has put it.
+    asked = {path: pair for path, pair in found.joint.items() if path.startswith(("mass.", "shear.", "bands."))}
+    assert len(asked) == 9
+    pulls = {path: (median - truth[path]) / error for path, (median, error) in asked.items()}
     assert {path: pull for path, pull in pulls.items() if abs(pull) > 3.0} == {}
     assert all(found.joint[f"bands.B.offset_{axis}"][1] < 1e-3 for axis in "xy")
 
