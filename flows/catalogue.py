@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fitcore import ConfigError, Pipeline, Result, StageOutcome
 
@@ -44,6 +44,15 @@ class Entry(Protocol):
         ...
 
 
+@runtime_checkable
+class ChoosingEntry(Protocol):
+    """An entry whose chain depends on the dataset: it has one method more."""
+
+    def build_for(self, dataset: Any, settings: Mapping[str, Mapping[str, Any]]) -> Pipeline:
+        """As `Entry.build`, for this dataset; the entry's ``stage_names`` are those of all its chains."""
+        ...
+
+
 class Page(Protocol):
     """A pipeline's report, registered apart: drawing is costly to import, and a rerun does not need it."""
 
@@ -67,6 +76,11 @@ def page(name: str) -> Page:
         if point.name == name:
             return point.load()
     raise ConfigError(f"Pipeline {name!r} has no report; register one in the entry-point group {REPORTS!r}.")
+
+
+def chain_of(entry: Entry, dataset: Any, settings: Mapping[str, Mapping[str, Any]]) -> Pipeline:
+    """The chain of a dataset, with the settings of some stages' searches replaced."""
+    return entry.build_for(dataset, settings) if isinstance(entry, ChoosingEntry) else entry.build(settings)
 
 
 def names() -> list[str]:

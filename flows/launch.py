@@ -15,7 +15,7 @@ import yaml
 from fitcore import ConfigError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
 from fitcore.stored import latents_part
-from flows.catalogue import Entry, find
+from flows.catalogue import Entry, chain_of, find
 from flows.console import Display
 from flows.early import INTERRUPTED
 from flows.records import checked, row_of, unfinished_row
@@ -175,11 +175,11 @@ def run_datasets(
     """
     entry = find(pipeline_name)
     replaced = parse_settings(overrides, entry)
-    pipeline = entry.build(replaced)
     plans, rows = load_all(paths, entry, store, display)
+    chains = {plan.path: chain_of(entry, plan.dataset, replaced) for plan in plans}
     waiting: list[Plan] = []
     for plan in plans:
-        row = stored_row(plan, entry, pipeline, store, seed)
+        row = stored_row(plan, entry, chains[plan.path], store, seed)
         if row is None:
             waiting.append(plan)
         else:
@@ -187,7 +187,7 @@ def run_datasets(
     interrupts = 0
     if waiting:
         store.check_writable()
-        job = _job(waiting, entry, pipeline, store=store, seed=seed, replaced=replaced)
+        job = _job(waiting, entry, chains, store=store, seed=seed, replaced=replaced)
         lanes = min(len(waiting), jobs or most_lanes(settings.threads))
         job |= {"lanes": lanes, "threads": max(1, settings.threads // lanes)}
         n_done = len(rows)
@@ -205,21 +205,36 @@ def run_datasets(
         for plan in waiting:
             how = ended.get(plan.dataset.name)
             # whatever ended the flow, a chain that is whole in the store is done
-            whole = stored_row(plan, entry, pipeline, store, seed) if how is None or how["status"] != "done" else None
+            whole = stored_row(plan, entry, chains[plan.path], store, seed) if how is None or how["status"] != "done" else None
             rows[str(plan.path)] = whole or _row(plan, entry, store, how, interrupted=interrupts > 0)
     ordered = [rows[str(path)] for path in paths]
     return _exit_code(ordered, interrupts), ordered
 
 
 def _job(
-    plans: Sequence[Plan], entry: Entry, pipeline: Pipeline, *, store: Store, seed: int, replaced: Mapping[str, Mapping[str, Any]]
+    plans: Sequence[Plan],
+    entry: Entry,
+    chains: Mapping[Path, Pipeline],
+    *,
+    store: Store,
+    seed: int,
+    replaced: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    datasets = [{"name": plan.dataset.name, "flow": {"dataset": str(plan.path.resolve()), "target": str(plan.report)}} for plan in plans]
+    datasets = [
+        {
+            "name": plan.dataset.name,
+            "flow": {
+                "dataset": str(plan.path.resolve()),
+                "target": str(plan.report),
+                "stages": list(chains[plan.path].stage_names),
+            },
+        }
+        for plan in plans
+    ]
     common = {
         "pipeline": entry.name,
         "store": str(store.path),
         "seed": seed,
-        "stages": list(pipeline.stage_names),
         "latent_stage": entry.latent_stage,
         "settings": replaced,
     }

@@ -36,7 +36,8 @@ def specs_of(text: str, store: Store, pipeline: str, seed: int) -> Specs:
     name, _, stage = text.partition(":")
     if Path(name).is_dir():
         entry = catalogue.find(pipeline)
-        requests = asked(entry.build({}), entry.load(Path(name)), store, seed=seed)
+        dataset = entry.load(Path(name))
+        requests = asked(catalogue.chain_of(entry, dataset, {}), dataset, store, seed=seed)
         found = {key: (request.digest, canonical(request.specification)) for key, request in requests.items()}
     elif any(run["name"] == name for run in store.runs()):
         stages = store.run(name, pipeline if any(r["name"] == name and r["pipeline"] == pipeline for r in store.runs()) else None)["stages"]

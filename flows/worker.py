@@ -73,7 +73,7 @@ class Worker:
             raise SearchInterruptedError(f"asked to stop before {operation!r}; what came before it is saved, and the same command goes on")
         entry = catalogue.find(request["pipeline"])
         dataset = self._dataset(entry, request)
-        pipeline = entry.build(request["settings"])
+        pipeline = catalogue.chain_of(entry, dataset, request["settings"])
         store, seed = Store(request["store"], key=self.key), request["seed"]
         if operation == "stages":
             return list(pipeline.stage_names)

@@ -205,7 +205,9 @@ def fit_triangle(z: Array, weight: Array) -> Bending:
         return Bending.none(d)
     center = weight @ z
     covariance = ((z - center) * weight[:, None]).T @ (z - center)
-    deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    deviation = np.sqrt(np.diag(covariance))
+    if np.any(deviation <= 1e-12 * np.abs(center)):  # points that do not differ
+        return Bending.none(d)
     values, vectors = np.linalg.eigh(covariance / deviation / deviation[:, None])
     values, vectors = np.maximum(values[::-1], 1e-12), vectors[:, ::-1]
     factor = deviation[:, None] * vectors * np.sqrt(values)

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.lens.analysis import LensAnalysis
+    from pipelines.lens.bands import Bands
     from pipelines.lens.basin import Basin
     from pipelines.lens.columns import GaussianBasis
     from pipelines.lens.dataset import Imaging
+    from pipelines.lens.joint_analysis import JointAnalysis
     from pipelines.lens.light import Gaussian, Sersic
     from pipelines.lens.mass import NFW, CoredPowerLaw, GaussianMass, Isothermal, PowerLaw, Shear, Sheet
     from pipelines.lens.stages import lens_pipeline
 
 __all__ = [
     "NFW",
+    "Bands",
     "Basin",
     "CoredPowerLaw",
     "Gaussian",
@@ -26,6 +29,7 @@ __all__ = [
     "GaussianMass",
     "Imaging",
     "Isothermal",
+    "JointAnalysis",
     "LensAnalysis",
     "PowerLaw",
     "Sersic",
@@ -36,9 +40,11 @@ __all__ = [
 
 _MODULES = {
     "analysis": ("LensAnalysis",),
+    "bands": ("Bands",),
     "basin": ("Basin",),
     "columns": ("GaussianBasis",),
     "dataset": ("Imaging",),
+    "joint_analysis": ("JointAnalysis",),
     "light": ("Gaussian", "Sersic"),
     "mass": ("NFW", "CoredPowerLaw", "GaussianMass", "Isothermal", "PowerLaw", "Shear", "Sheet"),
     "stages": ("lens_pipeline",),

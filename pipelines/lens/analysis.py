@@ -19,7 +19,7 @@ from fitcore.samples import Samples
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
 from pipelines.lens.latents import Facts, critical_mass_of, latent_keys, latents_of_instance, light_sums, mean_angles
-from pipelines.lens.linear import HeldLight, Pictures, held_light, log_likelihood, pictures
+from pipelines.lens.linear import BANDS, LENS_LIGHT, HeldLight, Pictures, band_of, held_light, log_likelihood, pictures
 from pipelines.lens.prepare import Preparation, full_frame, prepare
 
 del _backend
@@ -101,9 +101,11 @@ class LensAnalysis(Analysis):
 
     def modify_before_fit(self, paths: Any, model: Model) -> Analysis:
         """Where the model fixes the shape of the lens's light, its columns are computed once for the whole search, by `held`."""
-        light = _fixed_light(model)
-        if light is None:
-            return self
+        light = fixed_light(model)
+        return self if light is None else self.holding(light)
+
+    def holding(self, light: Any) -> LensAnalysis:
+        """The same analysis with the shape of the lens's light fixed: a component, or a dict of them, whose columns are kept."""
         other = copy.copy(self)
         other.__dict__.pop("held", None)
         other.held_shape = light
@@ -136,24 +138,33 @@ class LensAnalysis(Analysis):
 
     def compute_latent_variables(self, parameters: Any, model: Model) -> tuple[Any, ...]:
         """The dataset's `LATENT_KEYS`; units and meanings are in `latents.LATENTS`."""
-        found = latents_of_instance(model.instance_from_vector(parameters), self.frame, self.held, self.facts)
+        return self.latents_of_instance(model.instance_from_vector(parameters))
+
+    def latents_of_instance(self, instance: Any) -> tuple[Any, ...]:
+        """The dataset's `LATENT_KEYS` of one instance."""
+        found = latents_of_instance(instance, self.frame, self.held, self.facts)
         return tuple(found[key] for key in self.LATENT_KEYS)
 
     def compute_latent_samples(self, samples: Samples, batch_size: int | None = None) -> Samples | None:
         """Latent variables of every sample. Position angles are within 90 degrees of their mean, and may so be below 0 or above 180."""
         if samples.model is None:
             return super().compute_latent_samples(samples, batch_size)  # refuses it
+        return Analysis.compute_latent_samples(self.ready_for_latents(samples, fixed_light(samples.model)), samples, batch_size)
+
+    def ready_for_latents(self, samples: Samples, light: Any) -> LensAnalysis:
+        """The same analysis with all that the latent variables of ``samples`` share; ``light`` is the lens's where its shape is fixed."""
         other = copy.copy(self)
-        facts, light = self.facts, _fixed_light(samples.model)
+        facts = self.facts
         if light is not None:
             other.held = compiled(held_light)(light, self.frame)
             facts = replace(facts, light_sums=compiled(light_sums)(light, self.frame, facts.aperture))
         other.__dict__["facts"] = mean_angles(facts, samples)
-        return Analysis.compute_latent_samples(other, samples, batch_size)
+        return other
 
 
-def _fixed_light(model: Model) -> Any:
-    """The lens's light where the model fixes its shape; None where a parameter of it is free."""
-    if any(path.startswith("lens_light") for path in model.paths):
+def fixed_light(model: Model, band: str | None = None) -> Any:
+    """The lens's light, or that of a further band, where the model fixes its shape; None where a parameter of it is free."""
+    stem = LENS_LIGHT if band is None else f"{BANDS}.{band}.{LENS_LIGHT}"
+    if any(path.startswith(f"{stem}.") for path in model.paths):
         return None
-    return model.instance_from_vector(np.asarray(model.prior_transform(np.full(model.n_dim, 0.5))))["lens_light"]
+    return band_of(model.instance_from_vector(np.asarray(model.prior_transform(np.full(model.n_dim, 0.5)))), band)[LENS_LIGHT]

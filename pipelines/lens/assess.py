@@ -15,12 +15,14 @@ from fitcore.evaluation import compiled
 from fitcore.statistics import weighted_quantile
 from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.arcs import seen_arcs
+from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import axis_ratio, elliptical_radius
-from pipelines.lens.linear import Pictures, pictures
+from pipelines.lens.joint_analysis import OFFSET_SIGMA
+from pipelines.lens.linear import BANDS, OFFSET, Pictures, band_of, pictures
 from pipelines.lens.modes import count_images_of
-from pipelines.lens.verdict import Measures
+from pipelines.lens.verdict import BandMeasures, Measures
 
 Array = NDArray[np.float64]
 EDGE = 1e-3
@@ -28,6 +30,29 @@ EDGE = 1e-3
 ONE_SIGMA = (0.15865525393145707, 0.5, 0.8413447460685429)
 OF_THE_LENS = ("mass.", "shear.")
 """A source's shape on a limit says nothing about the lens."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """The best fit in one image.
+
+    Parameters
+    ----------
+    name : of the band; empty for the only one.
+    dataset : the image.
+    instance, pictures, frame, arcs, chi_squared, chi_squared_arcs : as in `Assessment`, of this image.
+    explained : fraction of the arcs' chi^2 that the source explains; NaN where no arcs are seen.
+    """
+
+    name: str
+    dataset: Imaging
+    instance: Mapping[str, Any]
+    pictures: Pictures
+    frame: Frame
+    arcs: NDArray[np.bool_]
+    chi_squared: float
+    chi_squared_arcs: float
+    explained: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +65,7 @@ class Assessment:
     arcs : True where the lensed source was seen before any lens model.
     chi_squared, chi_squared_arcs : per used pixel, over all and in the arcs.
     measures : for the verdict.
+    further : the other bands, where several are fitted; all else is of the first.
     """
 
     instance: Mapping[str, Any]
@@ -49,13 +75,14 @@ class Assessment:
     chi_squared: float
     chi_squared_arcs: float
     measures: Measures
+    further: tuple[Seen, ...] = ()
 
 
 _SEEN: WeakKeyDictionary[Result, Assessment] = WeakKeyDictionary()
 _pictures = compiled(pictures)
 
 
-def assess(dataset: Imaging, results: Mapping[str, Result]) -> Assessment:
+def assess(dataset: Imaging | Bands, results: Mapping[str, Result]) -> Assessment:
     """Measure the last stage's best fit; once for each result in memory."""
     last = list(results.values())[-1]
     if last not in _SEEN:
@@ -63,40 +90,66 @@ def assess(dataset: Imaging, results: Mapping[str, Result]) -> Assessment:
     return _SEEN[last]
 
 
-def _assessed(dataset: Imaging, results: Mapping[str, Result], last: Result) -> Assessment:
+def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Result) -> Assessment:
     basin = results["basin"].samples_summary.diagnostics
+    whole = last.max_log_likelihood_instance
+    seen = _seen(reference_of(dataset), band_of(whole, None))
+    # a chain of one stage has looked at the reference alone
+    further = _further(dataset, whole) if isinstance(dataset, Bands) and BANDS in whole else ()
+    mass, shear = whole["mass"], whole["shear"]
+    x, y = seen.frame.pixel_centers
+    source = np.asarray(seen.pictures.lensed_source)
+    inner = elliptical_radius(x - mass.center_x, y - mass.center_y, mass.ellipticity_1, mass.ellipticity_2) < mass.einstein_radius
+    return Assessment(
+        instance=seen.instance,
+        pictures=seen.pictures,
+        frame=seen.frame,
+        arcs=seen.arcs,
+        chi_squared=seen.chi_squared,
+        chi_squared_arcs=seen.chi_squared_arcs,
+        measures=replace(
+            measures_of_search(basin),
+            n_images=count_images_of(seen.instance),
+            inside_flux=float(source[inner].sum() / source.sum()) if source.sum() > 0 else float("nan"),
+            explained=seen.explained,
+            axis_ratio=float(axis_ratio(mass.ellipticity_1, mass.ellipticity_2)),
+            shear=float(np.hypot(shear.gamma_1, shear.gamma_2)),
+            at_bound=tuple(path for path in at_bound(last) if path.startswith(OF_THE_LENS)),
+            bands=tuple(_measures_of(band) for band in further),
+        ),
+        further=further,
+    )
+
+
+def _seen(dataset: Imaging, instance: Mapping[str, Any], name: str = "") -> Seen:
     analysis = LensAnalysis(dataset)
-    instance = last.max_log_likelihood_instance
     frame = analysis.frame
     seen = _pictures(instance, frame)
     arcs = seen_arcs(dataset, analysis.preparation, frame).mask
     weight = np.asarray(frame.weight)
-    used = weight > 0
-    left = np.asarray(seen.residual) * weight
+    chi = (np.asarray(seen.residual) * weight) ** 2
     without = (np.asarray(seen.residual) + np.asarray(seen.lensed_source)) * weight
-    chi = left**2
-    explained = 1.0 - chi[arcs].sum() / (without[arcs] ** 2).sum() if arcs.any() else float("nan")
-    mass, shear = instance["mass"], instance["shear"]
-    x, y = frame.pixel_centers
-    source = np.asarray(seen.lensed_source)
-    inner = elliptical_radius(x - mass.center_x, y - mass.center_y, mass.ellipticity_1, mass.ellipticity_2) < mass.einstein_radius
-    return Assessment(
+    return Seen(
+        name=name,
+        dataset=dataset,
         instance=instance,
         pictures=seen,
         frame=frame,
         arcs=arcs,
-        chi_squared=float(chi[used].mean()),
+        chi_squared=float(chi[weight > 0].mean()),
         chi_squared_arcs=float(chi[arcs].mean()) if arcs.any() else float("nan"),
-        measures=replace(
-            measures_of_search(basin),
-            n_images=count_images_of(instance),
-            inside_flux=float(source[inner].sum() / source.sum()) if source.sum() > 0 else float("nan"),
-            explained=float(explained),
-            axis_ratio=float(axis_ratio(mass.ellipticity_1, mass.ellipticity_2)),
-            shear=float(np.hypot(shear.gamma_1, shear.gamma_2)),
-            at_bound=tuple(path for path in at_bound(last) if path.startswith(OF_THE_LENS)),
-        ),
+        explained=float(1.0 - chi[arcs].sum() / (without[arcs] ** 2).sum()) if arcs.any() else float("nan"),
     )
+
+
+def _further(dataset: Bands, instance: Mapping[str, Any]) -> tuple[Seen, ...]:
+    pairs = zip(dataset.names[1:], dataset.images[1:], strict=True)
+    return tuple(_seen(image, band_of(instance, name), name) for name, image in pairs)
+
+
+def _measures_of(band: Seen) -> BandMeasures:
+    farthest = max(abs(float(shift)) for shift in band.instance[OFFSET])
+    return BandMeasures(name=band.name, explained=band.explained, offset=farthest / OFFSET_SIGMA)
 
 
 def measures_of_search(basin: Mapping[str, Any]) -> Measures:

@@ -185,7 +185,7 @@ def light_sums(part: Any, frame: Frame, aperture: Any) -> tuple[Any, Any]:
 
 def latents_of_instance(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None, facts: Facts) -> dict[str, Any]:
     """Every entry of `LATENTS` for one instance; NaN where one is not defined."""
-    return {**_mass_latents(instance, facts), **_light_latents(instance, frame, held, facts)}
+    return {**_mass_latents(instance, facts), **light_latents(instance, frame, held, facts)}
 
 
 def _mass_latents(instance: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
@@ -234,7 +234,8 @@ def _scatter(x: Any, y: Any, n: Any) -> Any:
     return jnp.where(n > 1, jnp.sqrt(jnp.sum(square) / n), jnp.nan)
 
 
-def _light_latents(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None, facts: Facts) -> dict[str, Any]:
+def light_latents(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None, facts: Facts) -> dict[str, Any]:
+    """Those of `LATENTS` that depend on the image's light, which every band has its own of."""
     found = solution(instance, frame, held)
     sums, fixed = light_sums(instance[LENS_LIGHT], frame, facts.aperture) if facts.light_sums is None else facts.light_sums
     n = sums.shape[0]

@@ -22,12 +22,28 @@ from pipelines.lens.tracing import ray_trace
 
 del _backend
 
-LENS_LIGHT, SOURCE = "lens_light", "source"
+LENS_LIGHT, SOURCE, BANDS, OFFSET = "lens_light", "source", "bands", "offset"
+NOT_MASS = (LENS_LIGHT, SOURCE, BANDS, OFFSET)
+"""Entries of an instance that bend no light; ``bands`` and ``offset`` are there where one lens is fitted in several bands."""
 
 
 def masses_of(instance: Mapping[str, Any]) -> list[Any]:
     """The mass components: everything outside the light of lens and source."""
-    return [part for key, part in instance.items() if key not in (LENS_LIGHT, SOURCE)]
+    return [part for key, part in instance.items() if key not in NOT_MASS]
+
+
+def band_of(instance: Mapping[str, Any], band: str | None) -> dict[str, Any]:
+    """What one band sees of an instance of several.
+
+    Parameters
+    ----------
+    band : name of a further band, which has its own lens light and lies at an offset; None for the reference.
+    """
+    shared = {key: part for key, part in instance.items() if key != BANDS}
+    if band is None:
+        return shared
+    own = instance[BANDS][band]
+    return {**shared, LENS_LIGHT: own[LENS_LIGHT], OFFSET: (own["offset_x"], own["offset_y"])}
 
 
 def lights_of(part: Any) -> list[Any]:
@@ -36,7 +52,9 @@ def lights_of(part: Any) -> list[Any]:
 
 
 def traced(instance: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Any]:
-    """Source-plane positions of image positions, arcsec."""
+    """Source-plane positions of image positions, arcsec; of a band with an ``offset`` these are the reference's and the offset."""
+    if OFFSET in instance:
+        x, y = x - instance[OFFSET][0], y - instance[OFFSET][1]
     return ray_trace(masses_of(instance), x, y)
 
 

@@ -72,6 +72,7 @@ class Info(BaseModel):
     neighbors: Literal["automatic", "none"] | list[Circle] | None = Field(default=None, description="to leave out instead of those found")
     noise_factor: Literal["measured"] | Annotated[float, Field(gt=0)] | None = None
     extensions: Extensions | None = None
+    bands: list[str] | None = Field(default=None, description="names of the sub-folders, one for each image of the lens")
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -316,17 +317,24 @@ def read_fits(files: Mapping[str, Path], extensions: Mapping[str, str | int], fa
     return {"data": planes["image"][0], "noise": planes["noise"][0], "psf": planes["psf"][0], **found}
 
 
+def name_of(folder: Path, info: Info) -> str:
+    """The dataset's name: what the info file says, or that of the folder."""
+    name = info.name or re.sub(r"[^A-Za-z0-9._+-]", "_", folder.resolve().name).lstrip("._+-")[:64]
+    if not NAME.fullmatch(name):
+        raise DataError(f"{folder} gives the name {name!r}; a name starts with a letter or digit. Set name in info.yaml.")
+    return name
+
+
 def read_folder(folder: Path) -> dict[str, Any]:
     """Fields of an Imaging from a dataset folder."""
     if not folder.is_dir():
         raise DataError(f"The dataset {folder} is not a folder. Give a folder with image.fits, noise.fits, psf.fits and info.yaml.")
-    _refuse_odd_files(folder)
+    refuse_odd_files(folder)
     info = read_info(folder)
-    name = info.name or re.sub(r"[^A-Za-z0-9._+-]", "_", folder.resolve().name).lstrip("._+-")[:64]
-    if not NAME.fullmatch(name):
-        raise DataError(f"{folder} gives the name {name!r}; a name starts with a letter or digit. Set name in info.yaml.")
+    if info.bands is not None:
+        raise DataError(f"{folder} is no image but has the bands {info.bands}: a folder of one of them is an image. Give one of these.")
     facts = {
-        "name": name,
+        "name": name_of(folder, info),
         "pixel_scale": info.pixel_scale,
         "redshift_lens": info.redshift_lens,
         "redshift_source": info.redshift_source,
@@ -347,7 +355,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
     return fields
 
 
-def _refuse_odd_files(folder: Path) -> None:
+def refuse_odd_files(folder: Path) -> None:
     """Refuse pipes, sockets, devices and links to nowhere under the names of a dataset's files."""
     for path in sorted(folder.iterdir()):
         known = path.name in (*INFO_NAMES, "truth.json") or path.suffix == ".fits"

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pipelines.lens.varpro import VariableProjection
 
 Array = NDArray[np.float64]
 FIRST_DAMPING, LEAST_GAIN, PATIENCE, LARGEST_DAMPING = 0.03, 0.02, 2, 1e4
 
 
+class Projection(Protocol):
+    """What can be descended on, such as `varpro.VariableProjection`."""
+
+    @property
+    def parameters(self) -> NDArray[np.int_]:
+        """Indices of the parameters that matter."""
+        ...
+
+    def gauss_newton(self, p: Array) -> tuple[float, Array, Array]:
+        """chi^2, projected J'J and J'r of `parameters` at ``p``, shape (all parameters,)."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Penalty:
-    """Normal penalties and limits on all parameters: ``mean``, ``sigma``, ``lower``, ``upper``, each of shape (N_PARAMETERS,)."""
+    """Normal penalties and limits on all parameters: ``mean``, ``sigma``, ``lower``, ``upper``, each of shape (all parameters,)."""
 
     mean: Array
     sigma: Array
@@ -51,7 +63,7 @@ class Minimum:
     n_evaluations: int
 
 
-def descend(projection: VariableProjection, start: Array, penalty: Penalty, *, n_steps: int, fixed: tuple[int, ...] = ()) -> Minimum:
+def descend(projection: Projection, start: Array, penalty: Penalty, *, n_steps: int, fixed: tuple[int, ...] = ()) -> Minimum:
     """Go down from ``start`` for at most ``n_steps`` evaluations; parameters in ``fixed`` stay."""
     own = projection.parameters
     free = np.flatnonzero(~np.isin(own, fixed))

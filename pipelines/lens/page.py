@@ -9,18 +9,30 @@ from typing import Any
 import numpy as np
 
 from fitcore import Result, StageOutcome, __version__
-from pipelines.lens.assess import Assessment, assess, at_bound
+from pipelines.lens.assess import Assessment, Seen, assess, at_bound
+from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.latents import LATENTS, left_out
-from pipelines.lens.linear import masses_of, source_plane
+from pipelines.lens.linear import BANDS, OFFSET, masses_of, source_plane
 from pipelines.lens.loader import read_truth
 from pipelines.lens.preparation_pictures import PreparationPlanes
 from pipelines.lens.prepare import prepare
-from pipelines.lens.report import Headline, ImagePlanes, Link, Posterior, Quantity, ReportContent, SourcePlane, StageRow, write_report
+from pipelines.lens.report import (
+    BandContent,
+    Headline,
+    ImagePlanes,
+    Link,
+    Posterior,
+    Quantity,
+    ReportContent,
+    SourcePlane,
+    StageRow,
+    write_report,
+)
 from pipelines.lens.verdict import verdict_of
 
-UNITS = {"center_x": "arcsec", "center_y": "arcsec", "einstein_radius": "arcsec"}
+UNITS: dict[str, str] = dict.fromkeys(("center_x", "center_y", "einstein_radius", "offset_x", "offset_y"), "arcsec")
 SOURCE_PIXELS, SOURCE_HALF_WIDTH = 151, 0.6
 
 
@@ -29,7 +41,7 @@ class LensPage:
 
     def report(
         self,
-        dataset: Imaging,
+        dataset: Imaging | Bands,
         results: Mapping[str, Result],
         outcomes: Sequence[StageOutcome],
         *,
@@ -38,7 +50,7 @@ class LensPage:
         context: Mapping[str, Any],
     ) -> None:
         """Write the report; ``context`` has the command, the dataset's folder and the seed."""
-        found = assess(dataset, results)
+        found, image = assess(dataset, results), reference_of(dataset)
         last = list(results.values())[-1]
         verdict, reasons = verdict_of(found.measures)
         latents = _latents(last)
@@ -59,13 +71,15 @@ class LensPage:
             version=__version__,
             seed=int(context.get("seed", 0)),
             digests={outcome.name: outcome.digest for outcome in outcomes},
-            planes=_planes(dataset, found, curves),
+            planes=_planes(image, found, curves),
             source=_source(found, curves),
+            band=dataset.names[0] if isinstance(dataset, Bands) else "",
+            bands=[_band(band, curves, last) for band in found.further],
             parameters=_parameters(last),
             latents=latents,
-            preparation=_preparation(dataset, found),
-            decisions=prepare(dataset).decisions,
-            prepared=_prepared(dataset),
+            preparation=_preparation(image, found),
+            decisions=prepare(image).decisions,
+            prepared=_prepared(image),
             stages=[_stage(outcome, results[outcome.name], links) for outcome in outcomes],
             samples=_posterior(last),
             provenance={},
@@ -77,7 +91,7 @@ class LensPage:
 Curves = Sequence[CriticalCurve]
 
 
-def _planes(dataset: Imaging, found: Assessment, curves: Curves) -> ImagePlanes:
+def _planes(dataset: Imaging, found: Assessment | Seen, curves: Curves) -> ImagePlanes:
     frame, seen = found.frame, found.pictures
     weight = np.asarray(frame.weight)
     x, y = frame.pixel_centers
@@ -93,11 +107,26 @@ def _planes(dataset: Imaging, found: Assessment, curves: Curves) -> ImagePlanes:
         extent=(float(x.min() - half), float(x.max() + half), float(y.min() - half), float(y.max() + half)),
         pixel_scale=dataset.pixel_scale,
         position_angle_of_y=dataset.position_angle_of_y,
-        critical_curves=[curve.curve for curve in curves if curve.kind != "cut"],
+        critical_curves=[curve.curve + found.instance.get(OFFSET, (0.0, 0.0)) for curve in curves if curve.kind != "cut"],
     )
 
 
-def _source(found: Assessment, curves: Curves) -> SourcePlane:
+def _band(found: Seen, curves: Curves, last: Result) -> BandContent:
+    summary = last.samples_summary
+    median, lower, upper = (summary.by_path(which) for which in ("median", "lower_1_sigma", "upper_1_sigma"))
+    paths = [f"{BANDS}.{found.name}.offset_{axis}" for axis in "xy"]
+    shifts = ", ".join(f"{1e3 * median[path]:+.1f} ± {500 * (upper[path] - lower[path]):.1f}" for path in paths)
+    return BandContent(
+        name=found.name,
+        offset=f"offset from the first band, x and y: {shifts} milliarcsec",
+        planes=_planes(found.dataset, found, curves),
+        source=_source(found, curves),
+        chi_squared_per_pixel=found.chi_squared,
+        chi_squared_per_pixel_arcs=found.chi_squared_arcs,
+    )
+
+
+def _source(found: Assessment | Seen, curves: Curves) -> SourcePlane:
     source = next(iter(found.instance["source"].values()))
     c_x, c_y = float(source.center_x), float(source.center_y)
     axis = np.linspace(-SOURCE_HALF_WIDTH, SOURCE_HALF_WIDTH, SOURCE_PIXELS)
@@ -140,7 +169,7 @@ def _latents(last: Result) -> list[Quantity]:
     return [
         Quantity(
             path=path,
-            unit=LATENTS[path].unit if path in LATENTS else "",
+            unit=LATENTS[name].unit if (name := path.rsplit(".", 1)[-1]) in LATENTS else "",
             median=float(samples.median_pdf()[i]),
             lower=float(one[i, 0]),
             upper=float(one[i, 1]),

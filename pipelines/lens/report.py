@@ -115,6 +115,21 @@ class StageRow:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class BandContent:
+    """What is shown of a further band: its name, where it lies, its pictures as those of the first, and chi^2 per pixel, whole and in arcs.
+
+    ``offset`` is in words.
+    """
+
+    name: str
+    offset: str = ""
+    planes: ImagePlanes
+    source: SourcePlane | None = None
+    chi_squared_per_pixel: float = math.nan
+    chi_squared_per_pixel_arcs: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ReportContent:
     """All that the report of one lens says.
 
@@ -126,6 +141,7 @@ class ReportContent:
     command : what reproduces the result from a shell.
     digests : stage to the digest of its result.
     source : None when the model has no source plane.
+    band, bands : name of the band that all else is of, and the others; empty where there is one image.
     preparation, provenance : facts, shown in this order.
     decisions, prepared : what was decided about the image before any search, and the pictures of it; None leaves them out.
     samples : for the corner plot; None leaves it out.
@@ -146,6 +162,8 @@ class ReportContent:
     digests: Mapping[str, str] = field(default_factory=dict)
     planes: ImagePlanes
     source: SourcePlane | None = None
+    band: str = ""
+    bands: Sequence[BandContent] = ()
     parameters: Sequence[Quantity] = ()
     latents: Sequence[Quantity] = ()
     preparation: Mapping[str, Any] = field(default_factory=dict)
@@ -298,6 +316,15 @@ def _stage(stage: StageRow) -> dict[str, Any]:
     }
 
 
+def _band(band: BandContent) -> dict[str, Any]:
+    return {
+        "band": band,
+        "chi_squared": plain(band.chi_squared_per_pixel, 4),
+        "chi_squared_arcs": plain(band.chi_squared_per_pixel_arcs, 4),
+        "panels": panels(band.planes, band.source),
+    }
+
+
 def _view(content: ReportContent) -> dict[str, Any]:
     """Everything the template shows, rounded and worded."""
     head = content.headline
@@ -312,6 +339,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "calls": f"{sum(stage.n_calls for stage in content.stages):,}",
         "time": duration(sum(seconds)) if seconds else DASH,
         "panels": panels(content.planes, content.source),
+        "bands": [_band(band) for band in content.bands],
         "corner": None if content.samples is None else corner_panel(content.samples, content.truth),
         "parameters": [_row(quantity, content.truth) for quantity in content.parameters],
         "latents": [_row(quantity, content.truth) for quantity in content.latents],

@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from fitcore import Importance, Link, Model, Normal, Pipeline, Stage, Tied, TruncatedNormal, Uniform
+from fitcore import Importance, Link, Model, Normal, Pipeline, Result, Stage, Tied, TruncatedNormal, Uniform
 from fitcore.identity import round_linked
 from fitcore.stage import Results
 from pipelines.lens.analysis import LensAnalysis
+from pipelines.lens.bands import reference_of
 from pipelines.lens.basin import RADIUS_RANGE, Basin
 from pipelines.lens.columns import GaussianBasis
 from pipelines.lens.mass import Isothermal, PowerLaw, Shear
@@ -66,17 +68,26 @@ def isothermal_model() -> Model:
     return Model({"lens_light": {"first": first, "second": second}, "mass": mass, "shear": shear, "source": source})
 
 
-def _in_basin(results: Results) -> Model:
-    """Stage 1's model in its basin: the Einstein radius's prior is cut, not reshaped, light and second source set keep their best shape."""
-    basin = results["basin"]
-    best = basin.samples_summary.by_path("best")
-    radius, (lower, upper) = best["mass.einstein_radius"], RADIUS_RANGE
+def radius_in_basin(basin: Result) -> dict[str, Uniform]:
+    """The prior on the Einstein radius in the basin of a result, by its path: cut, not reshaped."""
+    radius, (lower, upper) = basin.samples_summary.by_path("best")["mass.einstein_radius"], RADIUS_RANGE
     limits = (max(lower, (1.0 - BASIN_REACH) * radius), min(upper, (1.0 + BASIN_REACH) * radius))
-    held: dict[str, Any] = {path: float(round_linked(best[path])) for path in (*LIGHT_SHAPE, *SECOND_SHAPE)}
-    return basin.model.replace({**held, "mass.einstein_radius": Uniform(*(float(round_linked(limit)) for limit in limits))})
+    return {"mass.einstein_radius": Uniform(*(float(round_linked(limit)) for limit in limits))}
 
 
-def _with_free_slope(results: Results) -> Model:
+def held_at_best(result: Result, paths: Iterable[str]) -> Model:
+    """A result's model with some parameters fixed at their best fit."""
+    best = result.samples_summary.by_path("best")
+    return result.model.replace({path: float(round_linked(best[path])) for path in paths})
+
+
+def _in_basin(results: Results) -> Model:
+    """Stage 1's model in its basin: light and second source set keep their best shape."""
+    basin = results["basin"]
+    return held_at_best(basin, (*LIGHT_SHAPE, *SECOND_SHAPE)).replace(radius_in_basin(basin))
+
+
+def with_free_slope(results: Results) -> Model:
     """Stage 2's model with a power law for the mass."""
     isothermal = results["isothermal"]
     fields = ("center_x", "center_y", "ellipticity_1", "ellipticity_2", "einstein_radius")
@@ -87,7 +98,7 @@ def _with_free_slope(results: Results) -> Model:
 def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline:
     """The chain, with the settings of some stages' searches replaced; `ConfigError` for a stage or a setting that there is not."""
     stages = [
-        Stage("basin", isothermal_model(), lambda dataset, results: LensAnalysis(dataset, recenter=True), Basin()),
+        Stage("basin", isothermal_model(), lambda dataset, results: LensAnalysis(reference_of(dataset), recenter=True), Basin()),
         Stage(
             "isothermal",
             _in_basin,
@@ -124,7 +135,7 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
         ),
         Stage(
             "power_law",
-            _with_free_slope,
+            with_free_slope,
             lambda dataset, results: LensAnalysis(dataset),
             Importance(n_eff=1000, scout_starts=0),
             needs=("isothermal",),

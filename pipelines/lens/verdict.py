@@ -1,7 +1,7 @@
 """Accepted, review or failed: a rule on what was measured of a fit, with its reasons in numbers and the earliest stage to blame.
 
 Only what agrees is accepted: the panel's models on one Einstein radius, the images that are predicted with those that are seen, the mass
-with the light. Each reason begins with the stage whose work is to be looked at first: ``mask``, ``lens light`` or ``source``. The limits
+with the light. Each reason begins with the stage whose work is to be looked at first, one of `STAGES`. The limits
 were set on simulations that hold what fools a fit (`benchmarks/population.py`) and on eight real lenses, and tried on others;
 `python -m benchmarks.verdicts` measures the rates.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STAGES = ("mask", "lens light", "source")
+STAGES = ("mask", "lens light", "source", "bands")
 """Whose work a reason blames, from the earliest on."""
 LEAST_IMAGES = 2
 INSIDE_FLUX = (0.03, 0.75)
@@ -22,6 +22,24 @@ AMPLITUDE = (0.8, 1.25)
 LARGEST_ELLIPTICITY_OFFSET = 0.25
 LEAST_LENS_GAIN = 0.0
 LEAST_USED = 0.6
+LARGEST_OFFSET = 3.0
+"""Of a further band, in sigma of its prior."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandMeasures:
+    """What the rule looks at in a further band.
+
+    Parameters
+    ----------
+    name : of the band.
+    explained : fraction of the arcs' chi^2 that the source explains there; NaN where no arcs are seen, which is no reason.
+    offset : distance from the reference, the larger of the two coordinates, in sigma of the prior.
+    """
+
+    name: str
+    explained: float
+    offset: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +61,7 @@ class Measures:
     lens_gain : by how much lensing beats the same source unlensed in the image, as a fraction of what the source is worth.
     used : fraction of the pixels within the mask radius that are used.
     at_bound : paths of parameters of mass and shear on a limit of their prior.
+    bands : of each band but the first, where several are fitted.
     """
 
     n_images: int
@@ -59,6 +78,7 @@ class Measures:
     lens_gain: float
     used: float
     at_bound: tuple[str, ...] = ()
+    bands: tuple[BandMeasures, ...] = ()
 
 
 def verdict_of(measures: Measures) -> tuple[str, list[str]]:
@@ -139,4 +159,23 @@ def _doubts(m: Measures) -> list[str]:
         (m.gap >= LEAST_GAP, f"source: another solution is only {m.gap:.0f} worse; {LEAST_GAP:.0f} is clear"),
         (not m.at_bound, f"source: on a limit of the prior: {', '.join(m.at_bound)}"),
     )
-    return [reason for is_kept, reason in limits if not is_kept]
+    return [reason for is_kept, reason in (*limits, *_limits_of_bands(m.bands)) if not is_kept]
+
+
+def _limits_of_bands(bands: tuple[BandMeasures, ...]) -> list[tuple[bool, str]]:
+    explained = [
+        (
+            not m.explained <= EXPLAINED,
+            f"bands: in {m.name} the source explains {m.explained:.0%} of the arcs; above {EXPLAINED:.0%} is usual",
+        )
+        for m in bands
+    ]
+    offsets = [
+        (
+            m.offset <= LARGEST_OFFSET,
+            f"bands: {m.name} lies {m.offset:.1f} sigma of the prior from the first band; within {LARGEST_OFFSET:.0f} is usual: are the "
+            "frames cut about the same point?",
+        )
+        for m in bands
+    ]
+    return explained + offsets

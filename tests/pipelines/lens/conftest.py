@@ -13,8 +13,10 @@ from scipy.signal import fftconvolve
 
 from fitcore import Pipeline, Store, run_pipeline
 from fitcore.search.base import Checkpoint, Problem, Progress, Search, SearchOutcome
+from pipelines.lens.bands import Bands
 from pipelines.lens.columns import radius_squared
 from pipelines.lens.dataset import Imaging
+from pipelines.lens.joint_stages import joint_pipeline
 from pipelines.lens.mass import Isothermal, Shear
 from pipelines.lens.stages import lens_pipeline
 from pipelines.lens.varpro import PARAMETERS
@@ -96,8 +98,13 @@ def _ring_source(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return sum((peak * np.exp(-0.5 * square / sigma**2) for peak, sigma in RING_SOURCE), np.zeros_like(x))
 
 
-def _ring(*, n: int = 71, noise: float = 0.05, seed: int | None = 0, brightness: float = 1.0) -> Imaging:
-    """The image on a 2 x 2 sub-grid, over a sky of 0.2, the source ``brightness`` times as bright; no noise where ``seed`` is None."""
+def _ring(
+    *, n: int = 71, noise: float = 0.05, seed: int | None = 0, brightness: float = 1.0, offset: tuple[float, float] = (0.0, 0.0)
+) -> Imaging:
+    """The image on a 2 x 2 sub-grid, over a sky of 0.2, the source ``brightness`` times as bright; no noise where ``seed`` is None.
+
+    All that is seen lies by ``offset`` farther right and up.
+    """
     axis = (np.arange(n) - n // 2) * RING_SCALE
     x, y = np.meshgrid(axis, axis)
     clean = np.full(x.shape, 0.2)
@@ -105,7 +112,7 @@ def _ring(*, n: int = 71, noise: float = 0.05, seed: int | None = 0, brightness:
     kernel = np.outer(kernel, kernel) / kernel.sum() ** 2
     wide = 5
     axis = (np.arange(n + 2 * wide) - n // 2 - wide) * RING_SCALE
-    x, y = np.meshgrid(axis, axis)
+    x, y = np.meshgrid(axis - offset[0], axis - offset[1])
     bright = np.zeros_like(x)
     for d_x in (-0.02, 0.02):
         for d_y in (-0.02, 0.02):
@@ -129,6 +136,16 @@ NOTED = {
 """What a basin search that has found the ring says of it."""
 
 
+BAND_OFFSET = (0.013, -0.021)
+OF_SECOND_BAND = {
+    **{f"bands.B.offset_{axis}": shift for axis, shift in zip("xy", BAND_OFFSET, strict=True)},
+    **{
+        f"bands.B.{path}": value
+        for path, value in zip(PARAMETERS[:6], (RING_TRUTH[:6] + np.array([*BAND_OFFSET, 0.0, 0.0, 0.0, 0.0])).tolist(), strict=True)
+    },
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AtTheTruth(Search):
     """Stands for a search that has found the ring: equally weighted draws within a part of its errors, and the truth itself."""
@@ -136,7 +153,7 @@ class AtTheTruth(Search):
     n: int = 48
 
     def run(self, problem: Problem, *, seed: int, checkpoint: Checkpoint, progress: Progress) -> SearchOutcome:
-        known = {**dict(zip(PARAMETERS, RING_TRUTH.tolist(), strict=True)), "mass.slope": 2.0}
+        known = {**dict(zip(PARAMETERS, RING_TRUTH.tolist(), strict=True)), "mass.slope": 2.0, **OF_SECOND_BAND}
         truth = np.array([known[path] for path in problem.paths])
         draws = np.random.default_rng(seed).standard_normal((self.n - 1, len(truth)))
         theta = truth + 5e-4 * np.concatenate([np.zeros((1, len(truth))), draws])
@@ -154,9 +171,26 @@ class AtTheTruth(Search):
 
 
 @pytest.fixture(scope="session")
+def two_bands() -> SimpleNamespace:
+    """The ring in two bands: ``dataset``, and the ``offset`` of the second, whose source is half as bright again; ``start``: the truth."""
+    members = (replace(_ring(), mask_radius=2.0), _ring(seed=7, brightness=1.5, offset=BAND_OFFSET))
+    start = dict(zip(PARAMETERS[:21], RING_TRUTH[:21].tolist(), strict=True))
+    return SimpleNamespace(dataset=Bands(name="two", names=("A", "B"), members=members), offset=np.array(BAND_OFFSET), start=start)
+
+
+@pytest.fixture(scope="session")
 def ring_chain(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A finished chain of the ring whose searches know the answer: dataset, pipeline, store, results."""
     dataset = replace(_ring(), mask_radius=2.0)
     pipeline = Pipeline("lens", [replace(stage, search=AtTheTruth()) for stage in lens_pipeline()])
     store = Store(tmp_path_factory.mktemp("ring") / "store")
     return SimpleNamespace(dataset=dataset, pipeline=pipeline, store=store, results=run_pipeline(pipeline, dataset, store))
+
+
+@pytest.fixture(scope="session")
+def joint_chain(two_bands: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """As `ring_chain`, of the ring in two bands."""
+    pipeline = Pipeline("lens", [replace(stage, search=AtTheTruth()) for stage in joint_pipeline()])
+    store = Store(tmp_path_factory.mktemp("joint") / "store")
+    results = run_pipeline(pipeline, two_bands.dataset, store)
+    return SimpleNamespace(dataset=two_bands.dataset, pipeline=pipeline, store=store, results=results)

@@ -11,7 +11,8 @@ import pytest
 from fitcore.model import Model, Normal, TruncatedNormal, Uniform
 from fitcore.samples import Samples
 from pipelines.lens import assess as module
-from pipelines.lens.assess import CORE, Assessment, assess, at_bound, intervals
+from pipelines.lens.arcs import CORE
+from pipelines.lens.assess import Assessment, assess, at_bound, intervals
 from pipelines.lens.linear import log_likelihood
 
 
@@ -92,3 +93,22 @@ def test_intervals_leave_out_what_is_not_a_number() -> None:
     found = intervals(samples)
     assert found["a"] == pytest.approx({"median": 0.5, "lower": -0.5, "upper": 1.5}, abs=0.12)
     assert found["b"] == pytest.approx({"median": 0.0, "lower": -1.0, "upper": 1.0}, abs=0.12)
+
+
+def test_every_band_is_measured(joint_chain: SimpleNamespace) -> None:
+    found = assess(joint_chain.dataset, joint_chain.results)
+    (other,) = found.further
+    assert (other.name, other.dataset) == ("B", joint_chain.dataset.images[1])
+    best = joint_chain.results["power_law"].samples_summary.log_likelihood
+    both = sum(seen.chi_squared * seen.frame.n_used + float(seen.frame.log_normalization) for seen in (found, other))
+    assert both == pytest.approx(-2 * best, rel=1e-9)
+    (measured,) = found.measures.bands
+    assert measured.name == "B"
+    assert measured.explained > 0.95
+    assert measured.offset == pytest.approx(0.021 / 0.02, abs=0.1)
+
+
+def test_a_chain_of_the_first_stage_has_seen_one_band(joint_chain: SimpleNamespace) -> None:
+    found = assess(joint_chain.dataset, {"basin": joint_chain.results["basin"]})
+    assert found.further == ()
+    assert found.measures.bands == ()

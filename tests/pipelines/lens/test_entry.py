@@ -13,7 +13,9 @@ import pytest
 
 from fitcore import Store, run_pipeline
 from fitcore.errors import ConfigError, DataError
-from pipelines.lens.entry import LENS
+from pipelines.lens.bands import Bands
+from pipelines.lens.entry import LENS, QUICK, LensEntry
+from pipelines.lens.stages import lens_pipeline
 from pipelines.lens.varpro import PARAMETERS
 
 
@@ -21,8 +23,8 @@ def test_it_is_found_by_name() -> None:
     found = {point.name: point.value for point in importlib.metadata.entry_points(group="fitcore.pipelines")}
     assert found["lens"] == "pipelines.lens.entry:LENS"
     assert LENS.name == "lens"
-    assert LENS.stage_names == LENS.build({}).stage_names
-    assert LENS.latent_stage == LENS.stage_names[-1]
+    assert LENS.stage_names == (*LENS.build({}).stage_names, "bands")
+    assert LENS.latent_stage == LENS.build({}).stage_names[-1]
 
 
 def test_settings_reach_the_searches_and_unknown_ones_are_refused() -> None:
@@ -71,3 +73,38 @@ def test_a_simulated_dataset_loads(tmp_path: Path) -> None:
     assert 0.9 <= truth["mass.einstein_radius"] <= 1.4
     with pytest.raises(DataError):
         LENS.simulate(folder, seed=2)
+
+
+def test_the_chain_is_chosen_by_the_dataset(two_bands: SimpleNamespace) -> None:
+    image = two_bands.dataset.reference
+    assert LENS.build_for(image, {}).stage_names == LENS.build({}).stage_names
+    joint = LENS.build_for(two_bands.dataset, {"bands": {"n_steps": 7}})
+    assert joint.stage_names == ("basin", "bands", "isothermal", "power_law")
+    assert joint.stage("bands").search.n_steps == 7  # pyright: ignore[reportAttributeAccessIssue]
+    assert joint.stage_names[-1] == LENS.latent_stage
+    assert QUICK.build_for(two_bands.dataset, {}).stage_names == ("basin",)
+    with pytest.raises(ConfigError, match=r"has no stage 'bands'"):
+        LENS.build_for(image, {"bands": {"n_steps": 7}})
+
+
+def test_a_pipeline_of_one_image_refuses_bands(two_bands: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.lens.entry.load", lambda path: two_bands.dataset)
+    assert isinstance(LENS.load(Path("lens")), Bands)
+    words = r"lens has the bands \['A', 'B'\]; the pipeline 'sie' fits one image\. Give it the folder of one band, or use --pipeline lens"
+    with pytest.raises(DataError, match=words):
+        LensEntry("sie", lens_pipeline).load(Path("lens"))
+
+
+def test_a_finished_joint_chain_is_described(joint_chain: SimpleNamespace) -> None:
+    told = LENS.describe(joint_chain.dataset, joint_chain.results)
+    assert told["verdict"] == "accepted", told["reasons"]
+    assert told["parameters"]["bands.B.offset_y"]["median"] == pytest.approx(-0.021, abs=2e-3)
+    assert told["latents"]["einstein_radius_effective"]["median"] == pytest.approx(1.1, rel=0.01)
+    assert told["latents"]["B.chi2_per_pixel_arc"]["median"] == pytest.approx(1.0, abs=0.3)
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_quick_looks_at_the_first_band(joint_chain: SimpleNamespace) -> None:
+    told = QUICK.describe(joint_chain.dataset, {"basin": joint_chain.results["basin"]})
+    assert told["verdict"] == "accepted", told["reasons"]
+    assert not any("bands" in path for path in told["parameters"])

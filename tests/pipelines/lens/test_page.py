@@ -156,3 +156,29 @@ def test_what_was_decided_is_told(written: tuple[str, ReportContent]) -> None:
     assert facts["mass_in_einstein"] == "left out: the dataset has no redshift_lens and no redshift_source; add it to info.yaml"
     assert "no magnitude_zero_point" in facts["lens_magnitude"]
     assert facts["used pixels"] > facts["arc pixels"] > 0
+
+
+def test_every_band_is_shown(joint_chain: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ReportContent] = []
+    write = module.write_report
+    monkeypatch.setattr(module, "write_report", lambda content, target: seen.append(content) or write(content, target))
+    outcomes = walk(joint_chain.pipeline, joint_chain.dataset, joint_chain.store)
+    context = {"command": "fitcore run two", "dataset": str(tmp_path), "seed": 0}
+    PAGE.report(joint_chain.dataset, joint_chain.results, outcomes, links=[], target=tmp_path / "two.html", context=context)
+    (content,) = seen
+    assert (content.name, content.band, [band.name for band in content.bands]) == ("two", "A", ["B"])
+    (band,) = content.bands
+    assert band.offset.startswith("offset from the first band, x and y: +13.")
+    assert band.chi_squared_per_pixel == pytest.approx(1.0, abs=0.1)
+    assert band.source is not None
+    assert content.source is not None
+    assert band.source.image.max() / content.source.image.max() == pytest.approx(1.5, rel=0.1)
+    shift = np.asarray(band.planes.critical_curves[0]) - np.asarray(content.planes.critical_curves[0])
+    np.testing.assert_allclose(shift, np.broadcast_to([0.013, -0.021], shift.shape), atol=3e-3)
+    assert np.nanstd(band.planes.residual) == pytest.approx(1.0, abs=0.1)
+    units = {latent.path: latent.unit for latent in content.latents}
+    assert units["B.source_flux"] == units["source_flux"] == "image units"
+    text = (tmp_path / "two.html").read_text(encoding="utf-8")
+    assert "<h2>Images: A</h2>" in text
+    assert "<h2>Images: B</h2>" in text
+    assert text.count("Data less lens light:") == 2

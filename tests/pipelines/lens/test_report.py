@@ -16,6 +16,7 @@ import pytest
 
 from fitcore.errors import ConfigError, StoreError
 from pipelines.lens.report import (
+    BandContent,
     Headline,
     ImagePlanes,
     Link,
@@ -307,3 +308,17 @@ def test_it_is_written_whole_or_not_at_all(bare: ReportContent, tmp_path: Path, 
 def test_no_state_of_pyplot_is_used(full_page: str) -> None:
     assert full_page
     assert not sys.modules["matplotlib.pyplot"].get_fignums()  # corner imports it; no figure may be registered there
+
+
+def test_a_further_band_has_its_pictures_and_numbers_and_is_escaped(bare: ReportContent) -> None:
+    assert "Images: " not in render(bare)
+    band = BandContent(
+        name="F444W<b>", offset="offset <i>", planes=bare.planes, chi_squared_per_pixel=0.98765, chi_squared_per_pixel_arcs=1.5
+    )
+    page = render(replace(bare, band="F277W", bands=[band]))
+    assert "<h2>Images: F277W</h2>" in page
+    assert "<h2>Images: F444W&lt;b&gt;</h2>" in page
+    assert "offset &lt;i&gt;" in page
+    assert "0.9877" in page
+    assert "1.500" in page
+    assert page.count('alt="Residual') == 2

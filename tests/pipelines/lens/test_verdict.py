@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.lens.verdict import STAGES, Measures, stage_to_blame, verdict_of
+from pipelines.lens.verdict import STAGES, BandMeasures, Measures, stage_to_blame, verdict_of
 
 GOOD = Measures(
     n_images=4,
@@ -128,3 +128,20 @@ def test_fatal_reasons_come_first_and_the_earliest_stage_is_blamed() -> None:
     ]
     assert stage_to_blame(reasons) == "mask" == STAGES[0]
     assert stage_to_blame(reasons[:2]) == "lens light"
+
+
+def test_a_further_band_is_to_agree() -> None:
+    good = BandMeasures(name="B", explained=0.9, offset=1.0)
+    assert verdict_of(changed(bands=(good,))) == ("accepted", [])
+    assert verdict_of(changed(bands=(dataclasses.replace(good, explained=np.nan),))) == ("accepted", [])  # no arcs are seen there
+    bad = BandMeasures(name="C", explained=0.3, offset=3.1)
+    assert verdict_of(changed(bands=(good, bad), shear=0.25)) == (
+        "review",
+        [
+            "mask: the shear is 0.25; below 0.2 is usual: is there a mass beside the lens?",
+            "bands: in C the source explains 30% of the arcs; above 60% is usual",
+            "bands: C lies 3.1 sigma of the prior from the first band; within 3 is usual: are the frames cut about the same point?",
+        ],
+    )
+    assert stage_to_blame(["bands: in C the source explains 30% of the arcs; above 60% is usual"]) == "bands" == STAGES[-1]
+    assert verdict_of(changed(bands=(dataclasses.replace(good, offset=np.nan),)))[0] == "review"
