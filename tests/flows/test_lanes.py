@@ -1,0 +1,69 @@
+"""Datasets side by side: the same bytes as one after the other, one lane's fault its own, and a signal stops them all."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fitcore import Store
+from flows import launch
+
+
+def lines(make_points: Callable[..., Path], **more: Any) -> list[Path]:
+    """Three lines of other data each."""
+    return [make_points(name, y=[0.1 * i + 0.01 * k for k in range(20)], **more) for i, name in enumerate("abc")]
+
+
+def published(store: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in (store / "results").rglob("result.h5")}
+
+
+def test_side_by_side_they_end_in_the_same_bytes(fitcore: Any, server: str, make_points: Callable[..., Path], tmp_path: Path) -> None:
+    datasets, answers = lines(make_points), {}
+    for jobs in (1, 3):
+        store = tmp_path / str(jobs)
+        answer = fitcore.run(*datasets, store=store, more=("--jobs", str(jobs)), PREFECT_API_URL=server, FITCORE_THREADS="3")
+        assert answer.returncode == 0, answer.stderr
+        answers[jobs] = [json.loads(line) for line in answer.stdout.splitlines()]
+        assert [row["name"] for row in answers[jobs]] == ["a", "b", "c"]
+        assert "1 of 3 done: " in answer.stderr
+        assert "3 of 3 done: " in answer.stderr
+    assert published(tmp_path / "1") == published(tmp_path / "3")
+    assert len(published(tmp_path / "1")) == 6
+    writers = {attempt.holder.pid for digest in published(tmp_path / "3") for attempt in Store(tmp_path / "3").attempts(digest)}
+    assert len(writers) == 3
+    assert len({attempt.holder.pid for digest in published(tmp_path / "1") for attempt in Store(tmp_path / "1").attempts(digest)}) == 1
+
+
+def test_a_fault_in_one_lane_is_its_own(fitcore: Any, server: str, make_points: Callable[..., Path], tmp_path: Path) -> None:
+    dead, good = make_points("dead", fault="exit"), make_points("good", y=[0.5] * 20)
+    answer = fitcore.run(dead, good, store=tmp_path / "store", more=("--jobs", "2"), PREFECT_API_URL=server)
+    rows = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert answer.returncode == 1, answer.stderr
+    assert [(row["name"], row["status"]) for row in rows] == [("dead", "failed"), ("good", "done")]
+
+
+def test_one_signal_saves_all_lanes(fitcore: Any, server: str, make_points: Callable[..., Path], tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    datasets = lines(make_points, pause=0.01)
+    words = ("run", *datasets, "--pipeline", "toy", "--store", store, "--json", "--jobs", "2")
+    process = fitcore.start(*words, mark="lanes", PREFECT_API_URL=server)
+
+    fitcore.wait_for(lambda: len(list((store / "work").glob("*/*"))) >= 2, "two searches")
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 75, errors
+    rows = [json.loads(line) for line in output.splitlines()]
+    assert [row["status"] for row in rows] == ["interrupted"] * 3
+    fitcore.wait_for(lambda: not fitcore.processes_of("lanes"), "the end of all processes", 30.0)
+
+
+@pytest.mark.parametrize(("threads", "gigabytes", "lanes"), [(1, 64, 1), (2, 24, 2), (64, 256, 16), (8, 7, 2), (4, 1, 1)])
+def test_lanes_are_bounded_by_cores_and_memory(threads: int, gigabytes: float, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": int(gigabytes * 1e6)}[name])
+    assert launch.most_lanes(threads) == lanes
