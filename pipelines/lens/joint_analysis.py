@@ -19,7 +19,7 @@ from pipelines.lens.bands import Bands
 from pipelines.lens.latents import OF_ZERO_POINT, light_latents
 from pipelines.lens.linear import BANDS, LENS_LIGHT, Pictures, band_of
 
-OFFSET_SIGMA = 0.02
+OFFSET_SIGMA = 0.05
 """Arcsec, of the normal prior on each coordinate of a band's offset."""
 OF_EACH_BAND = (
     "lens_flux",
