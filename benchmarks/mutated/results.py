@@ -112,8 +112,8 @@ RESULTS = [
     ),
     Mutation(
         "fitcore/evaluation.py",
-        "        return values[:n]\n",
-        "        return values[-n:]\n",
+        "return values[: len(thetas)]",
+        "return values[-len(thetas) :]",
         "padding returned instead of the last batch's values",
         "tests/fitcore/test_evaluation.py",
     ),
@@ -126,8 +126,8 @@ RESULTS = [
     ),
     Mutation(
         "fitcore/evaluation.py",
-        "pieces.append(tuple(np.asarray(part)[:n] for part in batched(padded, arrays)))",
-        "pieces.append(tuple(np.asarray(part) for part in batched(padded, arrays)))",
+        "return [np.concatenate(column)[: len(rows)] for",
+        "return [np.concatenate(column) for",
         "padding kept among the latents",
         "tests/fitcore/analysis/test_latent.py",
     ),
@@ -165,5 +165,26 @@ RESULTS = [
         'return ["dict", pairs]',
         "the order of keys in the digest",
         "tests/fitcore/test_identity.py",
+    ),
+    Mutation(
+        "fitcore/search/bending.py",
+        "z = y - _ridge(y @ direction) @ bend - _products(y, quadratic)",
+        "z = y - _ridge(y @ direction) @ bend + _products(y, quadratic)",
+        "bending: a triangle straightened the wrong way",
+        "tests/fitcore/search/test_bending.py",
+    ),
+    Mutation(
+        "fitcore/search/scout.py",
+        "< GOOD_ENOUGH * len(z)",
+        "< 0.0 * len(z)",
+        "Importance: no mode is ever located",
+        "tests/fitcore/search/test_importance.py",
+    ),
+    Mutation(
+        "fitcore/search/curvature.py",
+        "0.5 * (corner.sum() - hessian[i, i] - hessian[j, j])",
+        "0.5 * (corner.sum() - hessian[i, i])",
+        "curvature: correlations from one axis's rise",
+        "tests/fitcore/search/test_curvature.py",
     ),
 ]

@@ -20,7 +20,7 @@ from fitcore.search.streams import stream
 
 LEAST_DRAWS = 1000
 HOPELESS_EFFICIENCY = 0.04  # the least that grade B allows, and a margin for the noise of the first draws
-ATTEMPTS = 2
+ATTEMPTS = 3
 PROMISING_EFFICIENCY = 0.1
 ROUNDS_AGAIN = 4
 
@@ -101,8 +101,8 @@ def adapt_and_freeze(
 ) -> tuple[Adapted, Frozen, int]:
     """Adapt, freeze, sample, grade: the adaptation, the frozen sample, and how many calls steered only.
 
-    A first frozen sample that misses its grade narrowly is used to adapt further, and a second is drawn, anew and from scratch. Not more
-    often: each attempt is another chance of a good grade by luck.
+    A frozen sample that misses its grade narrowly is used to adapt further, and another is drawn, anew and from scratch; three in all. Not
+    more often: each attempt is another chance of a good grade by luck.
 
     Parameters
     ----------
