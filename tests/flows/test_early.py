@@ -47,7 +47,7 @@ def started(process: Any) -> bool:
 def test_a_signal_during_the_imports(fitcore: Any, finished: Any, number: int) -> None:
     process = fitcore.start("run", finished[0], "--pipeline", "toy", "--store", finished[1])
     fitcore.wait_for(lambda: started(process), "the first handler", 30.0)
-    time.sleep(0.3)
+    time.sleep(0.05)  # of about a second, after which the answer is out
     os.kill(process.pid, number)
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, output, errors) == (75, "", early.WORDS.decode())

@@ -145,7 +145,7 @@ def test_a_note_that_cannot_be_shown_is_left_out(
     with pytest.raises(SystemExit) as ended:
         cli.app(["show", "line", "--store", str(store)])
     assert ended.value.code == 2
-    assert "extra.summary.latents is 5, and must be a mapping" in capsys.readouterr().err
+    assert "extra.summary.latents is 5: Input should be a valid dictionary" in capsys.readouterr().err
     monkeypatch.setattr("flows.launch.supervise", lambda *args, **more: (0, {}))
     told("run", finished[0], "--pipeline", "toy", "--store", store, code=1)  # it goes to the flow, which notes it anew
 

@@ -13,6 +13,7 @@ from fitcore.samples import Samples
 from pipelines.lens import assess as module
 from pipelines.lens.arcs import CORE
 from pipelines.lens.assess import Assessment, assess, at_bound, intervals
+from pipelines.lens.joint_analysis import OFFSET_SIGMA
 from pipelines.lens.linear import log_likelihood
 
 
@@ -105,7 +106,7 @@ def test_every_band_is_measured(joint_chain: SimpleNamespace) -> None:
     (measured,) = found.measures.bands
     assert measured.name == "B"
     assert measured.explained > 0.95
-    assert measured.offset == pytest.approx(0.021 / 0.02, abs=0.1)
+    assert measured.offset == pytest.approx(0.021 / OFFSET_SIGMA, abs=0.04)
 
 
 def test_a_chain_of_the_first_stage_has_seen_one_band(joint_chain: SimpleNamespace) -> None:
