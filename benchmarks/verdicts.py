@@ -16,6 +16,8 @@ import platform
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +88,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--seeds", default="24:28", help="first:end")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2, help="cases side by side, one thread each")
     options = parser.parse_args()
     first, end = (int(part) for part in options.seeds.split(":"))
+    cases = [(group, seed, 1) for seed in range(first, end) for group in options.groups.split(",")]
     rows = []
-    for seed in range(first, end):
-        for group in options.groups.split(","):
-            rows.append(one(group, seed, options.threads))
-            print(" ".join(str(value) for value in rows[-1].values()), flush=True)
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        for row in pool.map(one, *zip(*cases, strict=True)):
+            rows.append(row)
+            print(" ".join(str(value) for value in row.values()), flush=True)
     print(rates(rows))
     if options.groups == ",".join(GROUPS):
         table = {"machine": platform.processor() or platform.machine(), "seeds": options.seeds, "rates": rates(rows), "cases": rows}
