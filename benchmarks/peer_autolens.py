@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.peer_worker import Evaluate, begin, serve
 
-OUT = begin(int(sys.argv[2]))
+OUT = begin(int(sys.argv[2]))  # before the imports below: they print, and read the number of threads
 
 import autofit as af  # noqa: E402
 import autolens as al  # noqa: E402

@@ -145,7 +145,7 @@ def fit(
         remedy = "mend the function and call analysis.compute_latent_samples(result.samples)"
         guarded(request, "compute_latent_samples", lambda: latents(request, result, kept, n_threads=n_threads), remedy)
     else:
-        latents(request, result, kept)
+        latents(request, result, kept, n_threads=n_threads)
     return result
 
 

@@ -156,6 +156,11 @@ class Pipeline:
         """Names of the stages in order."""
         return tuple(stage.name for stage in self.stages)
 
+    def with_searches(self, settings: Mapping[str, Mapping[str, Any]]) -> Pipeline:
+        """The same chain with some settings of some stages' searches replaced; `ConfigError` with the nearest name for an unknown one."""
+        replaced = {self.stage(name).name: dict(fields) for name, fields in settings.items()}
+        return Pipeline(self.name, [stage.with_search(**replaced.get(stage.name, {})) for stage in self])
+
     def stage(self, name: str) -> Stage:
         """The stage of that name; `ConfigError` with the nearest name where there is none."""
         for stage in self.stages:

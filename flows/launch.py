@@ -27,6 +27,7 @@ DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED_TWICE = 0, 1, 2, 130
 MOST_LANES = 16
 LANE_BYTES = 3e9
 """Memory that a worker may need."""
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ class Plan:
 def most_lanes(threads: int) -> int:
     """Datasets side by side: one for each thread, as far as memory and one flow process allow."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # there is none, or it is "max"
+        memory = min(memory, int(CONTAINER_LIMIT.read_text(encoding="ascii")))
     return max(1, min(threads, int(memory / LANE_BYTES), MOST_LANES))
 
 

@@ -45,7 +45,7 @@ class LensAnalysis(Analysis):
         for redshifts of which the source's is not the larger.
     """
 
-    version = 2
+    version = 3
     batching = "map"
     n_batch = 32
 

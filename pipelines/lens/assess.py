@@ -40,7 +40,9 @@ class Seen:
     ----------
     name : of the band; empty for the only one.
     dataset : the image.
-    instance, pictures, frame, arcs, chi_squared, chi_squared_arcs : as in `Assessment`, of this image.
+    instance, pictures, frame : the best fit, and the window it is on; planes are (v, v).
+    arcs : True where the lensed source was seen before any lens model.
+    chi_squared, chi_squared_arcs : per used pixel, over all and in the arcs.
     explained : fraction of the arcs' chi^2 that the source explains; NaN where no arcs are seen.
     """
 
@@ -56,24 +58,15 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Assessment:
-    """One finished chain, measured.
+class Assessment(Seen):
+    """One finished chain, measured: the best fit of its last stage in the first band.
 
     Parameters
     ----------
-    instance, pictures, frame : the best fit of the last stage, and the window it is on; planes are (v, v).
-    arcs : True where the lensed source was seen before any lens model.
-    chi_squared, chi_squared_arcs : per used pixel, over all and in the arcs.
     measures : for the verdict.
-    further : the other bands, where several are fitted; all else is of the first.
+    further : the other bands, where several are fitted.
     """
 
-    instance: Mapping[str, Any]
-    pictures: Pictures
-    frame: Frame
-    arcs: NDArray[np.bool_]
-    chi_squared: float
-    chi_squared_arcs: float
     measures: Measures
     further: tuple[Seen, ...] = ()
 
@@ -101,12 +94,7 @@ def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Res
     source = np.asarray(seen.pictures.lensed_source)
     inner = elliptical_radius(x - mass.center_x, y - mass.center_y, mass.ellipticity_1, mass.ellipticity_2) < mass.einstein_radius
     return Assessment(
-        instance=seen.instance,
-        pictures=seen.pictures,
-        frame=seen.frame,
-        arcs=seen.arcs,
-        chi_squared=seen.chi_squared,
-        chi_squared_arcs=seen.chi_squared_arcs,
+        **vars(seen),
         measures=replace(
             measures_of_search(basin),
             n_images=count_images_of(seen.instance),

@@ -14,7 +14,7 @@ from fitcore.identity import round_linked
 from fitcore.stage import Results
 from pipelines.lens.joint_analysis import OFFSET_SIGMA, JointAnalysis
 from pipelines.lens.joint_search import JointDescent
-from pipelines.lens.stages import BASIN_REACH, LIGHT_SHAPE, SECOND_SHAPE, held_at_best, lens_pipeline, radius_in_basin, with_free_slope
+from pipelines.lens.stages import LIGHT_SHAPE, RADIUS_LIMITS, SECOND_SHAPE, held_at_best, lens_pipeline, radius_in_basin, with_free_slope
 
 HELD = (*LIGHT_SHAPE, *SECOND_SHAPE)
 
@@ -53,12 +53,7 @@ def joint_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipelin
                     what="all 21 parameters of the reference band, where the descent starts",
                     why="the solution is looked for in one band; the others are to agree with it",
                 ),
-                Link(
-                    source="basin",
-                    kind="priors",
-                    what=f"mass.einstein_radius: limits at -+{BASIN_REACH:.0%} of the basin's",
-                    why="the posterior is that of the chosen basin; the prior is cut there, not reshaped, so the data are not used twice",
-                ),
+                RADIUS_LIMITS,
             ),
         ),
         Stage(
@@ -93,8 +88,4 @@ def joint_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipelin
             links=lens_pipeline().stage("power_law").links,
         ),
     ]
-    replaced = searches or {}
-    plain = Pipeline("lens", stages)
-    for name in replaced:
-        plain.stage(name)  # an unknown name is refused with the nearest
-    return Pipeline("lens", [stage.with_search(**replaced.get(stage.name, {})) for stage in stages])
+    return Pipeline("lens", stages).with_searches(searches or {})

@@ -12,8 +12,4 @@ FIRST = "basin"
 
 def quick_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline:
     """The first stage of `lens` alone, with settings of its search replaced; `ConfigError` for a stage or a setting that there is not."""
-    alone = Pipeline("quick", [lens_pipeline().stage(FIRST)])
-    replaced = searches or {}
-    for name in replaced:
-        alone.stage(name)  # an unknown name is refused with the nearest
-    return Pipeline("quick", [stage.with_search(**replaced.get(stage.name, {})) for stage in alone])
+    return Pipeline("quick", [lens_pipeline().stage(FIRST)]).with_searches(searches or {})

@@ -30,6 +30,12 @@ LIGHT_SHAPE = (
     "lens_light.second.ellipticity_1",
     "lens_light.second.ellipticity_2",
 )
+RADIUS_LIMITS = Link(
+    source="basin",
+    kind="priors",
+    what=f"mass.einstein_radius: limits at -+{BASIN_REACH:.0%} of the basin's",
+    why="the posterior is that of the chosen basin; the prior is cut there, not reshaped, so the data are not used twice",
+)
 SECOND_SHAPE = tuple(f"source.second.{name}" for name in ("ellipticity_1", "ellipticity_2", "offset_x", "offset_y"))
 
 
@@ -119,12 +125,7 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
                     what="ellipticity of the source's second set, and its offset from the first, at the best fit",
                     why="it takes up a clump or a tail; it moves with the first set, and its 8 amplitudes stay free",
                 ),
-                Link(
-                    source="basin",
-                    kind="priors",
-                    what=f"mass.einstein_radius: limits at -+{BASIN_REACH:.0%} of the basin's",
-                    why="the posterior is that of the chosen basin; the prior is cut there, not reshaped, so the data are not used twice",
-                ),
+                RADIUS_LIMITS,
                 Link(
                     source="basin",
                     kind="proposal",
@@ -156,8 +157,4 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
             ),
         ),
     ]
-    replaced = searches or {}
-    plain = Pipeline("lens", stages)
-    for name in replaced:
-        plain.stage(name)  # an unknown name is refused with the nearest
-    return Pipeline("lens", [stage.with_search(**replaced.get(stage.name, {})) for stage in stages])
+    return Pipeline("lens", stages).with_searches(searches or {})

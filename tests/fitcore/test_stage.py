@@ -62,3 +62,13 @@ def test_settings_and_nearest_names(stage: Any) -> None:
         pipeline.stage("one").with_search(n_batch=3)
     with pytest.raises(ConfigError, match=r"no stage 'onne'; it has \['one'\]. Did you mean 'one'"):
         pipeline.stage("onne")
+
+
+def test_settings_of_some_searches_are_replaced(stage: Any) -> None:
+    pipeline = Pipeline("p", [stage("one"), stage("two", needs=("one",))])
+    other = pipeline.with_searches({"two": {"n_batches": 3}})
+    assert [each.search.n_batches for each in other] == [pipeline.stage("one").search.n_batches, 3]
+    assert other.name == "p"
+    assert [each.search for each in pipeline.with_searches({})] == [each.search for each in pipeline]
+    with pytest.raises(ConfigError, match=r"'tow'.*Did you mean 'two'"):
+        pipeline.with_searches({"tow": {"n_batches": 3}})

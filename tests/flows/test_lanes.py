@@ -63,7 +63,24 @@ def test_one_signal_saves_all_lanes(fitcore: Any, server: str, make_points: Call
     fitcore.wait_for(lambda: not fitcore.processes_of("lanes"), "the end of all processes", 30.0)
 
 
-@pytest.mark.parametrize(("threads", "gigabytes", "lanes"), [(1, 64, 1), (2, 24, 2), (64, 256, 16), (8, 7, 2), (4, 1, 1)])
-def test_lanes_are_bounded_by_cores_and_memory(threads: int, gigabytes: float, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("threads", "gigabytes", "limit", "lanes"),
+    [
+        (1, 64, "max", 1),
+        (2, 24, None, 2),
+        (64, 256, "max", 16),
+        (8, 7, None, 2),
+        (4, 1, None, 1),
+        (8, 64, "7000000000", 2),
+        (8, 7, "64000000000", 2),
+    ],
+)
+def test_lanes_are_bounded_by_cores_and_memory(
+    threads: int, gigabytes: float, limit: str | None, lanes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "memory.max"
+    if limit is not None:
+        file.write_text(limit + "\n")
+    monkeypatch.setattr(launch, "CONTAINER_LIMIT", file)
     monkeypatch.setattr(launch.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": int(gigabytes * 1e6)}[name])
     assert launch.most_lanes(threads) == lanes

@@ -76,7 +76,7 @@ class Toy:
                 links=[link],
             ),
         ]
-        return fc.Pipeline("toy", [stage.with_search(**settings.get(stage.name, {})) for stage in stages])
+        return fc.Pipeline("toy", stages).with_searches(settings)
 
     def describe(self, dataset: Points, results: Any) -> dict[str, Any]:
         samples = results["second"].samples
