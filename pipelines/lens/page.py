@@ -14,7 +14,7 @@ from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.latents import LATENTS, left_out
-from pipelines.lens.linear import BANDS, OFFSET, masses_of, source_plane
+from pipelines.lens.linear import BANDS, OFFSET, SOURCE, lights_of, masses_of, source_plane
 from pipelines.lens.loader import read_truth
 from pipelines.lens.preparation_pictures import PreparationPlanes
 from pipelines.lens.prepare import prepare
@@ -91,7 +91,7 @@ class LensPage:
 Curves = Sequence[CriticalCurve]
 
 
-def _planes(dataset: Imaging, found: Assessment | Seen, curves: Curves) -> ImagePlanes:
+def _planes(dataset: Imaging, found: Seen, curves: Curves) -> ImagePlanes:
     frame, seen = found.frame, found.pictures
     weight = np.asarray(frame.weight)
     x, y = frame.pixel_centers
@@ -126,8 +126,8 @@ def _band(found: Seen, curves: Curves, last: Result) -> BandContent:
     )
 
 
-def _source(found: Assessment | Seen, curves: Curves) -> SourcePlane:
-    source = next(iter(found.instance["source"].values()))
+def _source(found: Seen, curves: Curves) -> SourcePlane:
+    source = lights_of(found.instance[SOURCE])[0]
     c_x, c_y = float(source.center_x), float(source.center_y)
     axis = np.linspace(-SOURCE_HALF_WIDTH, SOURCE_HALF_WIDTH, SOURCE_PIXELS)
     x, y = np.meshgrid(axis + c_x, axis + c_y)
