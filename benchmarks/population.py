@@ -27,7 +27,7 @@ Truth is the radius of the circle about the lens in which the mean convergence o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,13 +53,15 @@ SAMPLING, CORE_SAMPLING, CORE_PIXELS = 4, 16, 9
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """One image and its truth: the Einstein radius in arcsec, NaN for what is no lens."""
+    """One image and its truth: the Einstein radius in arcsec, NaN for what is no lens; the main mass and the shear, None for that."""
 
     group: str
     seed: int
     image: Imaging
     einstein_radius: float
     signal_to_noise: float
+    mass: PowerLaw | None = None
+    shear: Shear | None = None
 
 
 def case(group: str, seed: int) -> Case:
@@ -69,8 +71,8 @@ def case(group: str, seed: int) -> Case:
     if group in OTHERS:
         extra, radius = _unlensed(group, rng), float("nan")
     else:
-        extra, radius, satellite = _lensed(group, rng, angle)
-        return _observed(group, seed, rng, (lens, extra, satellite), radius)
+        extra, radius, satellite, (mass, shear) = _lensed(group, rng, angle)
+        return replace(_observed(group, seed, rng, (lens, extra, satellite), radius), mass=mass, shear=shear)
     return _observed(group, seed, rng, (lens, extra), radius)
 
 
@@ -129,23 +131,24 @@ def _lens_light(group: str, rng: np.random.Generator) -> tuple[Brightness, tuple
     return bulge, (q, angle)
 
 
-def _lensed(group: str, rng: np.random.Generator, shape: tuple[float, float]) -> tuple[Brightness, float, Brightness]:
-    """The lensed source, the Einstein radius of the whole, and a satellite's light."""
+def _lensed(
+    group: str, rng: np.random.Generator, shape: tuple[float, float]
+) -> tuple[Brightness, float, Brightness, tuple[PowerLaw, Shear]]:
+    """The lensed source, the Einstein radius of the whole, a satellite's light, and the main mass with its shear."""
     q, angle = shape
     e_1, e_2 = ellipticity(float(np.clip(q + rng.normal(0.03, 0.08), 0.45, 0.98)), angle + rng.normal(0.0, 0.17))
     b = rng.uniform(0.75, 1.75)
     gamma, turn = (rng.uniform(0.08, 0.2) if group == "group" else min(rng.rayleigh(0.035), 0.15)), rng.uniform(0.0, np.pi)
-    masses: list[Any] = [
-        PowerLaw(
-            center_x=0.0,
-            center_y=0.0,
-            ellipticity_1=e_1,
-            ellipticity_2=e_2,
-            einstein_radius=b,
-            slope=float(np.clip(rng.normal(2.05, 0.15), 1.7, 2.4)),
-        ),
-        Shear(gamma_1=gamma * np.cos(2.0 * turn), gamma_2=gamma * np.sin(2.0 * turn)),
-    ]
+    mass = PowerLaw(
+        center_x=0.0,
+        center_y=0.0,
+        ellipticity_1=e_1,
+        ellipticity_2=e_2,
+        einstein_radius=b,
+        slope=float(np.clip(rng.normal(2.05, 0.15), 1.7, 2.4)),
+    )
+    shear = Shear(gamma_1=gamma * np.cos(2.0 * turn), gamma_2=gamma * np.sin(2.0 * turn))
+    masses: list[Any] = [mass, shear]
     satellite: Brightness = lambda x, y: np.zeros(np.shape(x))  # noqa: E731
     if group == "group":
         far, where, weight = rng.uniform(1.5, 3.2), rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.08, 0.3)
@@ -166,7 +169,7 @@ def _lensed(group: str, rng: np.random.Generator, shape: tuple[float, float]) ->
     def lensed(x: Array, y: Array) -> Array:
         return source(*ray_trace(masses, x, y))
 
-    return lensed, mean_convergence_radius(masses, b), satellite
+    return lensed, mean_convergence_radius(masses, b), satellite, (mass, shear)
 
 
 def _source_position(group: str, rng: np.random.Generator, masses: list[Any], b: float) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from fitcore.model import Model, Normal
 from fitcore.samples import Samples
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
+from pipelines.lens.inadequacy import Misfit
 from pipelines.lens.latents import Facts, critical_mass_of, latent_keys, latents_of_instance, light_sums, mean_angles
 from pipelines.lens.linear import BANDS, LENS_LIGHT, HeldLight, Pictures, band_of, held_light, log_likelihood, pictures
 from pipelines.lens.prepare import Preparation, full_frame, prepare
@@ -36,6 +37,7 @@ class LensAnalysis(Analysis):
     ----------
     dataset : the image.
     recenter : move the model's normal priors on centers to where the lens is; for a chain's first stage.
+    misfit : an earlier fit whose inadequacy is added to the noise; None for the noise alone.
 
     The latent variables are those of `latents.LATENTS` that the dataset can have: mass needs redshifts, magnitudes a zero point.
 
@@ -45,15 +47,16 @@ class LensAnalysis(Analysis):
         for redshifts of which the source's is not the larger.
     """
 
-    version = 3
+    version = 4
     batching = "map"
     n_batch = 32
 
-    def __init__(self, dataset: Imaging, *, recenter: bool = False) -> None:
+    def __init__(self, dataset: Imaging, *, recenter: bool = False, misfit: Misfit | None = None) -> None:
         super().__init__(use_jax=True)
         self.dataset = dataset
         self.preparation: Preparation = prepare(dataset)
         self.recenter = recenter
+        self.misfit = misfit
         self.held_shape: Any = None
         self.LATENT_KEYS = latent_keys(dataset)  # type: ignore[misc]
         critical_mass_of(dataset)  # redshifts that contradict each other are refused before any search
@@ -64,20 +67,27 @@ class LensAnalysis(Analysis):
             "dataset": self.dataset,
             "preparation": self.preparation.identity(),
             "recenter": self.recenter,
+            "misfit": self.misfit,
             **{name: getattr(self.dataset, name) for name in FACTS},
         }
+
+    @cached_property
+    def plain_frame(self) -> Frame:
+        """The window that is compared with the model, with the noise alone; see `frame`."""
+        with jax.ensure_compile_time_eval():
+            return full_frame(self.dataset, self.preparation)
 
     @cached_property
     def frame(self) -> Frame:
         """The window that is compared with the model; its arrays are values even where it is first asked for inside a traced function."""
         with jax.ensure_compile_time_eval():
-            return full_frame(self.dataset, self.preparation)
+            return self.plain_frame if self.misfit is None else self.misfit.in_noise(self.plain_frame)
 
     @cached_property
     def facts(self) -> Facts:
         """What the latent variables need of the data; values, as those of `frame`. The lens's light is fitted for it, once."""
         with jax.ensure_compile_time_eval():
-            return Facts.of(self.dataset, self.preparation, self.frame)
+            return Facts.of(self.dataset, self.preparation, self.frame, self.plain_frame)
 
     @cached_property
     def held(self) -> HeldLight | None:
@@ -86,6 +96,14 @@ class LensAnalysis(Analysis):
             return None
         with jax.ensure_compile_time_eval():
             return compiled(held_light)(self.held_shape, self.frame)
+
+    def with_misfit(self, misfit: Misfit) -> LensAnalysis:
+        """The same analysis with the inadequacy of a fit in its noise."""
+        other = copy.copy(self)
+        for name in ("frame", "facts", "held"):
+            other.__dict__.pop(name, None)
+        other.misfit = misfit
+        return other
 
     def modify_model(self, model: Model) -> Model:
         """Normal priors on centers, moved by the lens's position, where ``recenter``."""

@@ -19,8 +19,9 @@ from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import axis_ratio, elliptical_radius
+from pipelines.lens.inadequacy import Misfit
 from pipelines.lens.joint_analysis import OFFSET_SIGMA
-from pipelines.lens.linear import BANDS, OFFSET, Pictures, band_of, pictures
+from pipelines.lens.linear import BANDS, LENS_LIGHT, OFFSET, Pictures, band_of, lights_of, pictures
 from pipelines.lens.modes import count_images_of
 from pipelines.lens.verdict import BandMeasures, Measures
 
@@ -28,6 +29,8 @@ Array = NDArray[np.float64]
 EDGE = 1e-3
 """A parameter is on a limit when its median lies within this probability of the end of its prior."""
 ONE_SIGMA = (0.15865525393145707, 0.5, 0.8413447460685429)
+FINDER, FINDER_OF_BANDS = "basin", "bands"
+"""The stages that find the solution, of one image and of several; they note how far it is from the data."""
 OF_THE_LENS = ("mass.", "shear.")
 """A source's shape on a limit says nothing about the lens."""
 
@@ -40,7 +43,7 @@ class Seen:
     ----------
     name : of the band; empty for the only one.
     dataset : the image.
-    instance, pictures, frame : the best fit, and the window it is on; planes are (v, v).
+    instance, pictures, frame : the best fit, and the window it is on, with the noise alone; planes are (v, v).
     arcs : True where the lensed source was seen before any lens model.
     chi_squared, chi_squared_arcs : per used pixel, over all and in the arcs.
     explained : fraction of the arcs' chi^2 that the source explains; NaN where no arcs are seen.
@@ -86,10 +89,10 @@ def assess(dataset: Imaging | Bands, results: Mapping[str, Result]) -> Assessmen
 def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Result) -> Assessment:
     basin = results["basin"].samples_summary.diagnostics
     whole = last.max_log_likelihood_instance
-    seen = _seen(reference_of(dataset), band_of(whole, None))
+    seen = _seen(reference_of(dataset), band_of(whole, None), misfit_of(results, None))
     # a chain of one stage has looked at the reference alone
-    further = _further(dataset, whole) if isinstance(dataset, Bands) and BANDS in whole else ()
-    mass, shear = whole["mass"], whole["shear"]
+    further = _further(dataset, whole, results) if isinstance(dataset, Bands) and BANDS in whole else ()
+    mass, shear, first = whole["mass"], whole["shear"], lights_of(whole[LENS_LIGHT])[0]
     x, y = seen.frame.pixel_centers
     source = np.asarray(seen.pictures.lensed_source)
     inner = elliptical_radius(x - mass.center_x, y - mass.center_y, mass.ellipticity_1, mass.ellipticity_2) < mass.einstein_radius
@@ -102,6 +105,8 @@ def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Res
             explained=seen.explained,
             axis_ratio=float(axis_ratio(mass.ellipticity_1, mass.ellipticity_2)),
             shear=float(np.hypot(shear.gamma_1, shear.gamma_2)),
+            center_offset=float(np.hypot(*(getattr(mass, axis) - getattr(first, axis) for axis in ("center_x", "center_y")))),
+            radius_error=relative_error(last.samples, "mass.einstein_radius"),
             at_bound=tuple(path for path in at_bound(last) if path.startswith(OF_THE_LENS)),
             bands=tuple(_measures_of(band) for band in further),
         ),
@@ -109,10 +114,15 @@ def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Res
     )
 
 
-def _seen(dataset: Imaging, instance: Mapping[str, Any], name: str = "") -> Seen:
-    analysis = LensAnalysis(dataset)
-    frame = analysis.frame
-    seen = _pictures(instance, frame)
+def misfit_of(results: Mapping[str, Result], band: str | None) -> Misfit:
+    """What is in the noise of the last stage: the misfit of the stage that found the solution."""
+    return Misfit.of(results.get(FINDER_OF_BANDS, results[FINDER]), band)
+
+
+def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit, name: str = "") -> Seen:
+    analysis = LensAnalysis(dataset, misfit=misfit)
+    frame = analysis.plain_frame
+    seen = _pictures(instance, analysis.frame)
     arcs = seen_arcs(dataset, analysis.preparation, frame).mask
     weight = np.asarray(frame.weight)
     chi = (np.asarray(seen.residual) * weight) ** 2
@@ -130,9 +140,9 @@ def _seen(dataset: Imaging, instance: Mapping[str, Any], name: str = "") -> Seen
     )
 
 
-def _further(dataset: Bands, instance: Mapping[str, Any]) -> tuple[Seen, ...]:
+def _further(dataset: Bands, instance: Mapping[str, Any], results: Mapping[str, Result]) -> tuple[Seen, ...]:
     pairs = zip(dataset.names[1:], dataset.images[1:], strict=True)
-    return tuple(_seen(image, band_of(instance, name), name) for name, image in pairs)
+    return tuple(_seen(image, band_of(instance, name), misfit_of(results, name), name) for name, image in pairs)
 
 
 def _measures_of(band: Seen) -> BandMeasures:
@@ -158,9 +168,18 @@ def measures_of_search(basin: Mapping[str, Any]) -> Measures:
         significance=float(np.minimum(noted("inner_significance"), noted("outer_significance"))),
         amplitudes=(noted("inner_amplitude"), noted("outer_amplitude")),
         ellipticity_offset=noted("ellipticity_offset"),
+        center_offset=noted("center_offset"),
+        radius_error=noted("radius_error"),
         lens_gain=noted("lens_gain"),
         used=noted("used"),
     )
+
+
+def relative_error(samples: Samples, path: str) -> float:
+    """Standard deviation of a parameter over its mean."""
+    column = samples.column(path)
+    mean = float(samples.weight @ column)
+    return float(np.sqrt(samples.weight @ (column - mean) ** 2) / mean)
 
 
 def at_bound(result: Result) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 Lens light and arc map on the binned image; a scan of Einstein radii with the light's shape held; joint descents from its best solutions and
 from random starts; a panel of models to rank the solutions (`pipelines.lens.panel`); the best at full resolution, with two sets for the
-source and nominal noise; checks of what the search did not look at (`pipelines.lens.checks`). The outcome is a sample of the Laplace
-approximation: it finds and seeds, and claims no evidence.
+source and nominal noise, and again with the misfit that is left in the noise (`pipelines.lens.inadequacy`); checks of what the search did
+not look at (`pipelines.lens.checks`). The outcome is a sample of the Laplace approximation with log-likelihoods of that noise: it finds and
+seeds, and claims no evidence.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from pipelines.lens.checks import Checks, checked
 from pipelines.lens.descents import Descents
 from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import axis_ratio
-from pipelines.lens.laplace import SHARE_REACH, outcome_of
+from pipelines.lens.inadequacy import measured_misfit
+from pipelines.lens.laplace import SHARE_REACH, covariance_of, evaluating, outcome_of
 from pipelines.lens.light_fit import LightFit, fit_light
 from pipelines.lens.marquardt import Minimum, Penalty, descend
 from pipelines.lens.modes import IMAGES_NEEDED, by_objective, count_images, distinct, ranked, same_position, same_radius, source_plane_of
@@ -60,7 +62,7 @@ class Basin(Search):
     n_samples : points of the Laplace approximation that are returned.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     n_random: int = 12
     n_modes: int = 8
     n_candidates: int = 4
@@ -206,28 +208,38 @@ class _Run:
         return convened(candidates, reweighted, lambda projection, starts: self._descents(projection, starts, 20), self.bases)
 
     def _measure(self, full: Frame, binned: Frame, light: LightFit, rows: list[Standing]) -> SearchOutcome:
-        """The chosen solution, and those that are nearly as good, at full resolution and nominal noise; then the checks and the samples."""
+        """The chosen solution, and those that are nearly as good, at full resolution; then the checks and the samples."""
         self._say("full resolution")
         gaps = [(row.cost - rows[0].cost) / len(row.costs) for row in rows]
         near = [(row, gap) for row, gap in zip(rows, gaps, strict=True) if gap < SHARE_REACH and all(row.imaged)] or [(rows[0], 0.0)]
         projection = VariableProjection(frame=full, which="joint", bases=TWO_SOURCES)
-        measured = self._descents(projection, [row.minima[1].p for row, _ in near], 30)
+        nominal = self._descents(projection, [row.minima[1].p for row, _ in near], 30)
+        misfit = measured_misfit(self._instance(nominal[0].p), full, self.problem.analysis.dataset.psf)
+        projection = VariableProjection(frame=misfit.in_noise(full), which="joint", bases=TWO_SOURCES)
+        measured = self._descents(projection, [m.p for m in nominal], 30)
+        self.facts.update(einstein_radius_nominal=float(nominal[0].p[EINSTEIN_RADIUS]), **misfit.inadequacy.noted())
         measured_gaps = [gap if count_images(m.p) >= IMAGES_NEEDED else np.inf for m, (_, gap) in zip(measured, near, strict=True)]
         self._say("checks")
         floored = self._with_floors(binned, light.light, np.zeros(light.light.shape), self.settings.light_floor, 0.0)
         self._note(full, light, rows, measured[0], checked(measured[0].p, floored, TWO_SOURCES, light, self.penalty))
         self._say("Laplace samples")
-        return outcome_of(
-            measured,
-            [0.0, *measured_gaps[1:]],
-            problem=self.problem,
-            penalty=self.penalty,
-            names=PARAMETERS,
-            n_samples=self.settings.n_samples,
-            rng=stream(self.seed, "basin.laplace"),
-            n_calls=self.n_calls,
-            facts=self.facts,
-        )
+        with evaluating(self.problem.analysis.with_misfit(misfit), self.problem) as log_likelihood:
+            return outcome_of(
+                measured,
+                [0.0, *measured_gaps[1:]],
+                problem=self.problem,
+                log_likelihood=log_likelihood,
+                penalty=self.penalty,
+                names=PARAMETERS,
+                n_samples=self.settings.n_samples,
+                rng=stream(self.seed, "basin.laplace"),
+                n_calls=self.n_calls,
+                facts=self.facts,
+            )
+
+    def _instance(self, p: Array) -> Any:
+        values = dict(zip(PARAMETERS, p, strict=False))
+        return self.problem.model.instance_from_vector(np.array([values[path] for path in self.problem.paths]))
 
     def _note(self, full: Frame, light: LightFit, rows: list[Standing], measured: Minimum, checks: Checks) -> None:
         """What the verdict, the table and the benchmarks read of the search."""
@@ -250,6 +262,8 @@ class _Run:
             light_ellipticity_1=float(light.ellipticity[0]),
             light_ellipticity_2=float(light.ellipticity[1]),
             ellipticity_offset=float(np.hypot(*(p[8:10] - np.asarray(light.ellipticity)))),
+            center_offset=float(np.hypot(*(p[6:8] - p[:2]))),
+            radius_error=float(np.sqrt(covariance_of(measured)[EINSTEIN_RADIUS, EINSTEIN_RADIUS]) / p[EINSTEIN_RADIUS]),
             source_offset=float(np.hypot(*(p[SOURCE_CENTER] - p[6:8])) / p[EINSTEIN_RADIUS]),
             shear=float(np.hypot(*p[SHEAR])),
             axis_ratio=float(axis_ratio(p[8], p[9])),

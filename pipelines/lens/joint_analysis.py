@@ -16,6 +16,7 @@ from fitcore.model import Model, Normal, Tied
 from fitcore.samples import Samples
 from pipelines.lens.analysis import LensAnalysis, fixed_light
 from pipelines.lens.bands import Bands
+from pipelines.lens.inadequacy import Misfit
 from pipelines.lens.latents import OF_ZERO_POINT, light_latents
 from pipelines.lens.linear import BANDS, LENS_LIGHT, Pictures, band_of
 
@@ -40,19 +41,21 @@ class JointAnalysis(Analysis):
     ----------
     dataset : the images.
     start : parameters of the reference by path, from which a search may start; part of the identity.
+    misfits : of each band, the reference first, an earlier fit whose inadequacy is added to the noise; None for the noise alone.
 
     An instance is that of one image with the entry ``bands`` beside it, by the further bands' names: ``offset_x``, ``offset_y`` in arcsec,
     and ``lens_light``. What lies at (x, y) in the reference lies at (x + offset_x, y + offset_y) in the band.
     """
 
-    version = 1
+    version = 2
     batching = "map"
     n_batch = 32
 
-    def __init__(self, dataset: Bands, *, start: Mapping[str, float] | None = None) -> None:
+    def __init__(self, dataset: Bands, *, start: Mapping[str, float] | None = None, misfits: Sequence[Misfit | None] | None = None) -> None:
         super().__init__(use_jax=True)
         self.names = dataset.names
-        self.children: tuple[LensAnalysis, ...] = tuple(LensAnalysis(image) for image in dataset.images)
+        images = zip(dataset.images, misfits or [None] * len(dataset.images), strict=True)
+        self.children: tuple[LensAnalysis, ...] = tuple(LensAnalysis(image, misfit=misfit) for image, misfit in images)
         self.start = None if start is None else dict(start)
         self.LATENT_KEYS = (*self.children[0].LATENT_KEYS, *self._further_keys())  # type: ignore[misc]
 
@@ -92,6 +95,10 @@ class JointAnalysis(Analysis):
         """In each band whose lens light has a fixed shape, its columns are computed once for the whole search."""
         lights = [fixed_light(model, band) for band in self.bands]
         return self._with([child if light is None else child.holding(light) for child, light in zip(self.children, lights, strict=True)])
+
+    def with_misfits(self, misfits: Sequence[Misfit]) -> JointAnalysis:
+        """The same analysis with the misfit of each band in its noise."""
+        return self._with([child.with_misfit(misfit) for child, misfit in zip(self.children, misfits, strict=True)])
 
     def _with(self, children: Sequence[LensAnalysis]) -> JointAnalysis:
         other = copy.copy(self)

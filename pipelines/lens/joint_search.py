@@ -1,11 +1,13 @@
 """`JointDescent`: from the reference's solution down in all bands at once; it finds each band's offset and lens light.
 
 The lens light of a further band is fitted on its binned image; then a descent at full resolution and nominal noise in all parameters, from
-no offset and from that of the lens light. The outcome is a sample of the Laplace approximation under the model's own priors.
+no offset and from that of the lens light, and again with each band's misfit in its noise (`pipelines.lens.inadequacy`). The outcome is a
+sample of the Laplace approximation under the model's own priors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,10 +20,13 @@ from fitcore.model import Model, Uniform
 from fitcore.search.base import Checkpoint, Problem, Progress, ProgressEvent, Search, SearchOutcome
 from fitcore.search.streams import stream
 from pipelines.lens.descents import Descents
+from pipelines.lens.frame import Frame
+from pipelines.lens.inadequacy import Misfit, measured_misfit
 from pipelines.lens.joint_analysis import OFFSET_SIGMA, JointAnalysis
 from pipelines.lens.joint_projection import N_SHARED, JointProjection, joint_names, slots
-from pipelines.lens.laplace import outcome_of
+from pipelines.lens.laplace import evaluating, outcome_of
 from pipelines.lens.light_fit import fit_light
+from pipelines.lens.linear import band_of
 from pipelines.lens.marquardt import Minimum, Penalty, descend
 from pipelines.lens.panel import TWO_SOURCES
 from pipelines.lens.prepare import binned_frame
@@ -45,7 +50,7 @@ class JointDescent(Search):
     n_samples : points of the Laplace approximation that are returned.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     n_steps: int = 40
     n_samples: int = 384
 
@@ -68,23 +73,45 @@ class JointDescent(Search):
         descents.check()
         penalty = penalty_of(problem.model, names)
         frames = [child.frame for child in analysis.children]
-        projection = JointProjection(
-            projections=tuple(VariableProjection(frame=frame, which="joint", bases=TWO_SOURCES) for frame in frames)
-        )
-        found = descents.run(lambda start: descend(projection, start, penalty, n_steps=self.n_steps), starts)
-        best = min(found, key=lambda minimum: minimum.objective)
+        plain = joint_projection(frames)
+        found = descents.run(lambda start: descend(plain, start, penalty, n_steps=self.n_steps), starts)
+        nominal = min(found, key=lambda minimum: minimum.objective).p
+        misfits = measured_misfits(problem, names, nominal)
+        projection = joint_projection([misfit.in_noise(frame) for misfit, frame in zip(misfits, frames, strict=True)])
+        (best,) = descents.run(lambda start: descend(projection, start, penalty, n_steps=self.n_steps), [nominal])
+        noted = {}
+        for band, misfit in zip(analysis.bands, misfits, strict=True):
+            noted |= misfit.inadequacy.noted(band)
         progress(ProgressEvent(phase="Laplace samples", n_calls=n_light + descents.n_evaluations))
-        return outcome_of(
-            [best],
-            [0.0],
-            problem=problem,
-            penalty=penalty,
-            names=names,
-            n_samples=self.n_samples,
-            rng=stream(seed, "joint.laplace"),
-            n_calls=n_light + descents.n_evaluations,
-            facts=facts_of(analysis, best, projection.chi_squared(best.p)),
-        )
+        with evaluating(analysis.with_misfits(misfits), problem) as log_likelihood:
+            return outcome_of(
+                [best],
+                [0.0],
+                problem=problem,
+                log_likelihood=log_likelihood,
+                penalty=penalty,
+                names=names,
+                n_samples=self.n_samples,
+                rng=stream(seed, "joint.laplace"),
+                n_calls=n_light + descents.n_evaluations,
+                facts={**facts_of(analysis, best, plain.chi_squared(best.p)), **noted},
+            )
+
+
+def joint_projection(frames: Sequence[Frame]) -> JointProjection:
+    """The fit of these frames, the reference first."""
+    return JointProjection(projections=tuple(VariableProjection(frame=frame, which="joint", bases=TWO_SOURCES) for frame in frames))
+
+
+def measured_misfits(problem: Problem, names: tuple[str, ...], p: Array) -> list[Misfit]:
+    """Of each band at joint parameters ``p``, in the noise alone."""
+    analysis: JointAnalysis = problem.analysis
+    values = dict(zip(names, p, strict=True))
+    whole = problem.model.instance_from_vector(np.array([values[path] for path in problem.paths]))
+    return [
+        measured_misfit(band_of(whole, band), child.plain_frame, child.dataset.psf)
+        for band, child in zip(analysis.bands, analysis.children, strict=True)
+    ]
 
 
 def news(n_evaluations: int) -> ProgressEvent:

@@ -7,14 +7,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fitcore import Importance, Link, Model, Pipeline, Stage
 from fitcore.identity import round_linked
 from fitcore.stage import Results
+from pipelines.lens.bands import Bands
+from pipelines.lens.inadequacy import Misfit
 from pipelines.lens.joint_analysis import OFFSET_SIGMA, JointAnalysis
 from pipelines.lens.joint_search import JointDescent
-from pipelines.lens.stages import LIGHT_SHAPE, RADIUS_LIMITS, SECOND_SHAPE, held_at_best, lens_pipeline, radius_in_basin, with_free_slope
+from pipelines.lens.stages import (
+    LIGHT_SHAPE,
+    MASS_ABOUT_LIGHT,
+    MISFIT,
+    RADIUS_LIMITS,
+    SECOND_SHAPE,
+    held_at_best,
+    lens_pipeline,
+    mass_about_light,
+    radius_in_basin,
+    with_free_slope,
+)
 
 HELD = (*LIGHT_SHAPE, *SECOND_SHAPE)
 
@@ -26,7 +40,8 @@ def _start_of(results: Results) -> dict[str, float]:
 
 def _of_all_bands(results: Results) -> Model:
     """Stage 1's model in its basin, nothing held; `JointAnalysis.modify_model` adds the bands."""
-    return results["basin"].model.replace(radius_in_basin(results["basin"]))
+    basin = results["basin"]
+    return basin.model.replace({**radius_in_basin(basin), **mass_about_light(basin)})
 
 
 def _in_basin(results: Results) -> Model:
@@ -36,8 +51,14 @@ def _in_basin(results: Results) -> Model:
     return held_at_best(joint, (*HELD, *further))
 
 
+def with_misfits(dataset: Bands, results: Results) -> JointAnalysis:
+    """All bands, with the misfit of stage 2's solution in the noise of each."""
+    return JointAnalysis(dataset, misfits=[Misfit.of(results["bands"], band) for band in (None, *dataset.names[1:])])
+
+
 def joint_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline:
     """The chain, with the settings of some stages' searches replaced; `ConfigError` for a stage or a setting that there is not."""
+    misfit = replace(MISFIT, source="bands", what=f"{MISFIT.what}, in each band its own")
     stages = [
         lens_pipeline().stage("basin"),
         Stage(
@@ -54,12 +75,13 @@ def joint_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipelin
                     why="the solution is looked for in one band; the others are to agree with it",
                 ),
                 RADIUS_LIMITS,
+                MASS_ABOUT_LIGHT,
             ),
         ),
         Stage(
             "isothermal",
             _in_basin,
-            lambda dataset, results: JointAnalysis(dataset),
+            with_misfits,
             Importance(n_eff=1000, scout_starts=0),
             needs=("bands",),
             proposal="bands",
@@ -70,6 +92,7 @@ def joint_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipelin
                     what="center and ellipticities of each band's lens light, shape and offset of the source's second set, at the best fit",
                     why="their errors are far below those of the mass, and all amplitudes stay free, in each band its own",
                 ),
+                misfit,
                 Link(
                     source="bands",
                     kind="proposal",
@@ -81,11 +104,11 @@ def joint_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipelin
         Stage(
             "power_law",
             with_free_slope,
-            lambda dataset, results: JointAnalysis(dataset),
+            with_misfits,
             Importance(n_eff=1000, scout_starts=0),
-            needs=("isothermal",),
+            needs=("bands", "isothermal"),
             proposal="isothermal",
-            links=lens_pipeline().stage("power_law").links,
+            links=tuple(misfit if link == MISFIT else link for link in lens_pipeline().stage("power_law").links),
         ),
     ]
     return Pipeline("lens", stages).with_searches(searches or {})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fitcore.analysis.analysis import Analysis
+from fitcore.evaluation import BatchedLikelihood
 from fitcore.search.base import Problem, SearchOutcome
 from pipelines.lens.marquardt import Minimum, Penalty
 
@@ -40,11 +43,17 @@ def shares(minima: Sequence[Minimum], gaps: Sequence[float]) -> Array:
     return share / share.sum()
 
 
+def evaluating(analysis: Analysis, problem: Problem) -> closing[BatchedLikelihood]:
+    """The log-likelihood of a problem's model under another analysis, as a context."""
+    return closing(BatchedLikelihood(analysis, problem.model, n_batch=problem.n_batch, n_threads=problem.n_threads))
+
+
 def outcome_of(
     minima: Sequence[Minimum],
     gaps: Sequence[float],
     *,
     problem: Problem,
+    log_likelihood: Callable[[Array], Array],
     penalty: Penalty,
     names: Sequence[str],
     n_samples: int,
@@ -54,8 +63,8 @@ def outcome_of(
 ) -> SearchOutcome:
     """A search's outcome: the solutions themselves and draws around them, equally weighted within a solution.
 
-    ``minima`` are the solutions, the chosen one first, and ``gaps`` how much worse each is (`shares`); ``names`` are the paths of their
-    parameters, in order.
+    ``log_likelihood`` may have another noise than the problem's own. ``minima`` are the solutions, the chosen one first, and ``gaps`` how
+    much worse each is (`shares`); ``names`` are the paths of their parameters, in order.
     """
     order = [list(names).index(path) for path in problem.paths]
     draws, log_weight = [], []
@@ -69,12 +78,12 @@ def outcome_of(
         draws.append(np.clip(points, penalty.lower[minimum.parameters], penalty.upper[minimum.parameters])[:, order])
         log_weight.append(np.full(n, np.log(share / n)))
     u = np.clip(np.asarray(problem.model.inverse_transform(np.concatenate(draws))), 1e-15, 1.0 - 1e-15)
-    log_likelihood = problem.log_likelihood(u)
-    keep = np.isfinite(log_likelihood)
+    values = log_likelihood(u)
+    keep = np.isfinite(values)
     weight = np.concatenate(log_weight)[keep]
     return SearchOutcome(
         u=u[keep],
-        log_likelihood=log_likelihood[keep],
+        log_likelihood=values[keep],
         log_weight=weight - np.log(np.exp(weight).sum()),
         log_evidence=float("nan"),
         log_evidence_error=float("nan"),

@@ -108,6 +108,7 @@ class Facts:
     arcs : True in the arcs, of the compared part, shape (v * v,).
     spots : bright spots of the arcs in arcsec, shape (`MOST_SPOTS`, 2); those from ``n_spots`` on count for nothing.
     mass_angle, shear_angle : degrees; the position angles are given within 90 of them, so that a posterior is not cut at 0 and 180.
+    noise_ratio : noise of a compared pixel with the model's inadequacy over that without it, shape (v * v,).
     light_sums : flux within the aperture of each column of a lens light of fixed shape, and of what has its own intensity; or None.
     """
 
@@ -122,11 +123,12 @@ class Facts:
     n_spots: Any
     mass_angle: Any
     shear_angle: Any
+    noise_ratio: Any
     light_sums: tuple[Any, Any] | None = None
 
     @classmethod
-    def of(cls, dataset: Imaging, preparation: Preparation, frame: Frame) -> Facts:
-        """Gathered from a dataset and what was decided about it; fits the lens's light once.
+    def of(cls, dataset: Imaging, preparation: Preparation, frame: Frame, plain: Frame) -> Facts:
+        """Gathered from a dataset and what was decided about it; fits the lens's light once. ``plain`` is the frame with the noise alone.
 
         Raises
         ------
@@ -150,6 +152,7 @@ class Facts:
             n_spots=jnp.asarray(len(arcs.spots)),
             mass_angle=jnp.asarray(90.0),
             shear_angle=jnp.asarray(90.0),
+            noise_ratio=jnp.where(frame.weight > 0, plain.weight / jnp.where(frame.weight > 0, frame.weight, 1.0), 0.0).ravel(),
         )
 
 
@@ -245,7 +248,7 @@ def light_latents(instance: Mapping[str, Any], frame: Frame, held: HeldLight | N
     integral, half_light_radius = flux_and_half_light_radius(instance[SOURCE], found.amplitudes[n:])
     source_flux = integral / facts.pixel_area
     n_arc = jnp.sum(facts.arcs)
-    chi_squared = jnp.sum(jnp.where(facts.arcs, found.residual, 0.0) ** 2)
+    chi_squared = jnp.sum(jnp.where(facts.arcs, found.residual * facts.noise_ratio, 0.0) ** 2)
     return {
         "lens_flux": lens_flux,
         "lensed_source_flux": lensed_flux,

@@ -10,16 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from fitcore import Importance, Link, Model, Normal, Pipeline, Result, Stage, Tied, TruncatedNormal, Uniform
 from fitcore.identity import round_linked
 from fitcore.stage import Results
 from pipelines.lens.analysis import LensAnalysis
-from pipelines.lens.bands import reference_of
+from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.basin import RADIUS_RANGE, Basin
 from pipelines.lens.columns import GaussianBasis
+from pipelines.lens.dataset import Imaging
+from pipelines.lens.inadequacy import Misfit
 from pipelines.lens.mass import Isothermal, PowerLaw, Shear
 from pipelines.lens.panel import SECOND_SET
 
+MASS_LIMIT, LIGHT_LIMIT = 0.5, 0.45
+"""Of each component of the mass's ellipticity, and of the light's where the mass's prior is centered on it."""
 BASIN_REACH = 0.25
 """Half-width of the prior on the Einstein radius after the basin is chosen, as a fraction of its value."""
 LIGHT_SHAPE = (
@@ -35,6 +41,18 @@ RADIUS_LIMITS = Link(
     kind="priors",
     what=f"mass.einstein_radius: limits at -+{BASIN_REACH:.0%} of the basin's",
     why="the posterior is that of the chosen basin; the prior is cut there, not reshaped, so the data are not used twice",
+)
+MASS_ABOUT_LIGHT = Link(
+    source="basin",
+    kind="priors",
+    what=f"mass: center normal about the light's with {Basin.center_sigma} arcsec, ellipticity with {Basin.ellipticity_sigma}",
+    why="mass follows light; without it, knots and dust that the model has not drag the mass away",
+)
+MISFIT = Link(
+    source="basin",
+    kind="fixed",
+    what="the misfit of the solution, as a fraction of lens light and source in the noise",
+    why="what smooth ellipses cannot fit says nothing about the mass; with the detector's noise alone the errors are ten times too small",
 )
 SECOND_SHAPE = tuple(f"source.second.{name}" for name in ("ellipticity_1", "ellipticity_2", "offset_x", "offset_y"))
 
@@ -57,7 +75,7 @@ def isothermal_model() -> Model:
         n=10,
     )
     mass = Isothermal(
-        center_x=Normal(0.0, 0.05), center_y=Normal(0.0, 0.05), **_ellipticity(0.2, 0.5), einstein_radius=Uniform(*RADIUS_RANGE)
+        center_x=Normal(0.0, 0.05), center_y=Normal(0.0, 0.05), **_ellipticity(0.2, MASS_LIMIT), einstein_radius=Uniform(*RADIUS_RANGE)
     )
     shear = Shear(gamma_1=TruncatedNormal(0.0, 0.05, -0.35, 0.35), gamma_2=TruncatedNormal(0.0, 0.05, -0.35, 0.35))
     main = GaussianBasis(center_x=Normal(0.0, 0.5), center_y=Normal(0.0, 0.5), **_ellipticity(0.2, 0.75), sigma_max=0.35, n=10)
@@ -81,6 +99,18 @@ def radius_in_basin(basin: Result) -> dict[str, Uniform]:
     return {"mass.einstein_radius": Uniform(*(float(round_linked(limit)) for limit in limits))}
 
 
+def mass_about_light(basin: Result) -> dict[str, Normal | TruncatedNormal]:
+    """Priors on the mass's center and ellipticity about those of the light in a result, by path; they are the search's penalties."""
+    found = basin.samples_summary
+    best = found.by_path("best")
+    priors: dict[str, Normal | TruncatedNormal] = {}
+    for i, axis in enumerate(("x", "y"), start=1):
+        light = float(np.clip(found.diagnostics[f"light_ellipticity_{i}"], -LIGHT_LIMIT, LIGHT_LIMIT))
+        priors[f"mass.center_{axis}"] = Normal(float(round_linked(best[f"lens_light.first.center_{axis}"])), Basin.center_sigma)
+        priors[f"mass.ellipticity_{i}"] = TruncatedNormal(float(round_linked(light)), Basin.ellipticity_sigma, -MASS_LIMIT, MASS_LIMIT)
+    return priors
+
+
 def held_at_best(result: Result, paths: Iterable[str]) -> Model:
     """A result's model with some parameters fixed at their best fit."""
     best = result.samples_summary.by_path("best")
@@ -88,9 +118,14 @@ def held_at_best(result: Result, paths: Iterable[str]) -> Model:
 
 
 def _in_basin(results: Results) -> Model:
-    """Stage 1's model in its basin: light and second source set keep their best shape."""
+    """Stage 1's model in its basin: light and second source set keep their best shape, and the mass lies about the light."""
     basin = results["basin"]
-    return held_at_best(basin, (*LIGHT_SHAPE, *SECOND_SHAPE)).replace(radius_in_basin(basin))
+    return held_at_best(basin, (*LIGHT_SHAPE, *SECOND_SHAPE)).replace({**radius_in_basin(basin), **mass_about_light(basin)})
+
+
+def with_misfit(dataset: Imaging | Bands, results: Results) -> LensAnalysis:
+    """The image, with the misfit of stage 1's solution in the noise."""
+    return LensAnalysis(reference_of(dataset), misfit=Misfit.of(results["basin"]))
 
 
 def with_free_slope(results: Results) -> Model:
@@ -108,7 +143,7 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
         Stage(
             "isothermal",
             _in_basin,
-            lambda dataset, results: LensAnalysis(dataset),
+            with_misfit,
             Importance(n_eff=1000, scout_starts=0),
             needs=("basin",),
             proposal="basin",
@@ -126,6 +161,8 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
                     why="it takes up a clump or a tail; it moves with the first set, and its 8 amplitudes stay free",
                 ),
                 RADIUS_LIMITS,
+                MASS_ABOUT_LIGHT,
+                MISFIT,
                 Link(
                     source="basin",
                     kind="proposal",
@@ -137,9 +174,9 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
         Stage(
             "power_law",
             with_free_slope,
-            lambda dataset, results: LensAnalysis(dataset),
+            with_misfit,
             Importance(n_eff=1000, scout_starts=0),
-            needs=("isothermal",),
+            needs=("basin", "isothermal"),
             proposal="isothermal",
             links=(
                 Link(
@@ -148,6 +185,7 @@ def lens_pipeline(searches: dict[str, dict[str, Any]] | None = None) -> Pipeline
                     what="shape of the lens light and of the source's second set, as there",
                     why="see the stage before",
                 ),
+                MISFIT,
                 Link(
                     source="isothermal",
                     kind="proposal",

@@ -22,6 +22,8 @@ AMPLITUDE = (0.8, 1.25)
 LARGEST_ELLIPTICITY_OFFSET = 0.25
 LEAST_LENS_GAIN = 0.0
 LEAST_USED = 0.6
+LARGEST_CENTER_OFFSET = 0.1
+LARGEST_RADIUS_ERROR = 0.05
 LARGEST_OFFSET = 3.0
 """Of a further band, in sigma of its prior."""
 
@@ -58,6 +60,8 @@ class Measures:
     significance : of the images inside and outside the critical curve, the smaller of the two, in sigma.
     amplitudes : strength of the images inside and outside in the data, over the model's.
     ellipticity_offset : distance of the mass's ellipticity (two components) from the light's.
+    center_offset : distance of the mass's center from the light's, arcsec.
+    radius_error : standard deviation of the Einstein radius over its value.
     lens_gain : by how much lensing beats the same source unlensed in the image, as a fraction of what the source is worth.
     used : fraction of the pixels within the mask radius that are used.
     at_bound : paths of parameters of mass and shear on a limit of their prior.
@@ -75,6 +79,8 @@ class Measures:
     significance: float
     amplitudes: tuple[float, float]
     ellipticity_offset: float
+    center_offset: float
+    radius_error: float
     lens_gain: float
     used: float
     at_bound: tuple[str, ...] = ()
@@ -135,6 +141,10 @@ def _doubts(m: Measures) -> list[str]:
             f"{LARGEST_ELLIPTICITY_OFFSET} is usual",
         ),
         (
+            m.center_offset < LARGEST_CENTER_OFFSET,
+            f"lens light: the mass lies {m.center_offset:.2f} arcsec from the light; below {LARGEST_CENTER_OFFSET} is usual",
+        ),
+        (
             m.axis_ratio > LEAST_AXIS_RATIO,
             f"lens light: the axis ratio of the mass is {m.axis_ratio:.2f}; above {LEAST_AXIS_RATIO} is usual",
         ),
@@ -154,6 +164,10 @@ def _doubts(m: Measures) -> list[str]:
         (
             m.radius_spread < LARGEST_SPREAD,
             f"source: models differ by {m.radius_spread:.1%} in the Einstein radius; below {LARGEST_SPREAD:.0%} they agree",
+        ),
+        (
+            m.radius_error < LARGEST_RADIUS_ERROR,
+            f"source: the Einstein radius is uncertain by {m.radius_error:.1%}; below {LARGEST_RADIUS_ERROR:.0%} is a measurement",
         ),
         (m.n_dissenters == 0, f"source: {m.n_dissenters} of the panel's models prefer another Einstein radius"),
         (m.gap >= LEAST_GAP, f"source: another solution is only {m.gap:.0f} worse; {LEAST_GAP:.0f} is clear"),

@@ -11,8 +11,10 @@ import pytest
 from fitcore.model import Model, Normal, TruncatedNormal, Uniform
 from fitcore.samples import Samples
 from pipelines.lens import assess as module
+from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.arcs import CORE
 from pipelines.lens.assess import Assessment, assess, at_bound, intervals
+from pipelines.lens.inadequacy import Misfit
 from pipelines.lens.joint_analysis import OFFSET_SIGMA
 from pipelines.lens.linear import log_likelihood
 
@@ -34,10 +36,14 @@ def test_the_known_lens_is_measured_right(found: Assessment, ring: SimpleNamespa
 
 
 def test_chi_squared_is_that_of_the_likelihood(found: Assessment, ring_chain: SimpleNamespace) -> None:
-    frame = found.frame
+    """The likelihood is that with the misfit in the noise; chi^2 is told in the noise alone."""
+    frame = LensAnalysis(ring_chain.dataset, misfit=Misfit.of(ring_chain.results["basin"])).frame
     best = ring_chain.results["power_law"].samples_summary.log_likelihood
-    assert found.chi_squared * frame.n_used == pytest.approx(-2 * best - float(frame.log_normalization), rel=1e-9)
+    residual, weight = (np.asarray(plane) for plane in (found.pictures.residual, frame.weight))
+    assert ((residual * weight) ** 2).sum() == pytest.approx(-2 * best - float(frame.log_normalization), rel=1e-9)
     assert float(log_likelihood(found.instance, frame)) == pytest.approx(best, rel=1e-9)
+    assert found.chi_squared * frame.n_used == pytest.approx(((residual * np.asarray(found.frame.weight)) ** 2).sum(), rel=1e-9)
+    assert not np.array_equal(weight, np.asarray(found.frame.weight))
     assert 0.9 < found.chi_squared < 1.1
     assert 0.8 < found.chi_squared_arcs < 1.2
 
@@ -101,8 +107,7 @@ def test_every_band_is_measured(joint_chain: SimpleNamespace) -> None:
     (other,) = found.further
     assert (other.name, other.dataset) == ("B", joint_chain.dataset.images[1])
     best = joint_chain.results["power_law"].samples_summary.log_likelihood
-    both = sum(seen.chi_squared * seen.frame.n_used + float(seen.frame.log_normalization) for seen in (found, other))
-    assert both == pytest.approx(-2 * best, rel=1e-9)
+    assert sum(float(seen.pictures.log_likelihood) for seen in (found, other)) == pytest.approx(best, rel=1e-9)
     (measured,) = found.measures.bands
     assert measured.name == "B"
     assert measured.explained > 0.95

@@ -90,8 +90,15 @@ def changed_data(request: Request) -> Iterator[tuple[str, Request]]:
         "neighbors": replace(dataset, neighbors=((1.5, 0.0, 0.2),)),
         "noise_factor": replace(dataset, noise_factor=1.0 + 1e-9),
     }.items():
-        yield name, replace(request, analysis=LensAnalysis(image, recenter=analysis.recenter))
-    yield "recenter", replace(request, analysis=LensAnalysis(dataset, recenter=not analysis.recenter))
+        yield name, replace(request, analysis=LensAnalysis(image, recenter=analysis.recenter, misfit=analysis.misfit))
+    yield "recenter", replace(request, analysis=LensAnalysis(dataset, recenter=not analysis.recenter, misfit=analysis.misfit))
+    if analysis.misfit is not None:
+        for item in fields(analysis.misfit.inadequacy):
+            inadequacy = replace(analysis.misfit.inadequacy, **{item.name: other(getattr(analysis.misfit.inadequacy, item.name))})
+            misfit = replace(analysis.misfit, inadequacy=inadequacy)
+            yield f"misfit.inadequacy.{item.name}", replace(request, analysis=LensAnalysis(dataset, misfit=misfit))
+        instance = {**analysis.misfit.instance, "shear": replace(analysis.misfit.instance["shear"], gamma_1=0.0)}
+        yield "gamma_1", replace(request, analysis=LensAnalysis(dataset, misfit=replace(analysis.misfit, instance=instance)))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +144,7 @@ def test_what_moves_no_number_is_no_part_of_it(requests: dict[str, Request], tmp
         analysis = request.analysis
         assert isinstance(analysis, LensAnalysis)
         renamed = replace(analysis.dataset, name="another", band="F814W")
-        same = LensAnalysis(renamed, recenter=analysis.recenter)
+        same = LensAnalysis(renamed, recenter=analysis.recenter, misfit=analysis.misfit)
         assert replace(request, analysis=same, name="another", n_latents=7).digest == request.digest
 
 

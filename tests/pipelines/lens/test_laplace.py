@@ -36,11 +36,12 @@ def outcome(minima: list[Minimum], gaps: list[float], *, n_samples: int = 400, *
         theta = np.asarray(MODEL.prior_transform(u))
         return -0.5 * ((theta - PEAK) ** 2).sum(axis=1)
 
-    problem = Problem(n_dim=2, paths=MODEL.paths, log_likelihood=options.pop("log_likelihood", log_likelihood), model=MODEL)
+    problem = Problem(n_dim=2, paths=MODEL.paths, log_likelihood=log_likelihood, model=MODEL)
     return outcome_of(
         minima,
         gaps,
         problem=problem,
+        log_likelihood=options.pop("log_likelihood", log_likelihood),
         penalty=PENALTY,
         names=options.pop("names", MODEL.paths),
         n_samples=n_samples,

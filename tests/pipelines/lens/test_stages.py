@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,18 +9,30 @@ import numpy as np
 import pytest
 
 from fitcore.errors import ConfigError
-from fitcore.model import TruncatedNormal, Uniform
+from fitcore.identity import round_linked
+from fitcore.model import Normal, TruncatedNormal, Uniform
 from pipelines.lens.analysis import LensAnalysis
-from pipelines.lens.basin import PARAMETERS, RADIUS_RANGE
+from pipelines.lens.basin import PARAMETERS, RADIUS_RANGE, Basin
+from pipelines.lens.inadequacy import Inadequacy
 from pipelines.lens.mass import PowerLaw
 from pipelines.lens.stages import LIGHT_SHAPE, SECOND_SHAPE, isothermal_model, lens_pipeline
 
+NOTED = {
+    "light_ellipticity_1": 0.21,
+    "light_ellipticity_2": -0.48,
+    "lens_light_inadequacy": 0.02,
+    "source_inadequacy": 0.3,
+}
 BEST = dict(zip(PARAMETERS, np.linspace(-0.1, 0.1, 21).tolist(), strict=True))
 
 
 def basin_result(radius: float = 1.2, **changes: Any) -> Any:
     best = {**BEST, "mass.einstein_radius": radius, **changes}
-    return SimpleNamespace(samples_summary=SimpleNamespace(by_path=lambda what: {"best": best}[what]), model=isothermal_model())
+    model = isothermal_model()
+    summary = SimpleNamespace(
+        by_path=lambda what: {"best": best}[what], best=np.array([best[path] for path in model.paths]), diagnostics=dict(NOTED)
+    )
+    return SimpleNamespace(samples_summary=summary, model=model)
 
 
 def second(result: Any) -> Any:
@@ -31,7 +42,7 @@ def second(result: Any) -> Any:
 def test_three_stages_each_after_the_one_before() -> None:
     pipeline = lens_pipeline()
     assert pipeline.stage_names == ("basin", "isothermal", "power_law")
-    assert [stage.needs for stage in pipeline] == [(), ("basin",), ("isothermal",)]
+    assert [stage.needs for stage in pipeline] == [(), ("basin",), ("basin", "isothermal")]
     assert [stage.proposal for stage in pipeline] == [None, "basin", "isothermal"]
 
 
@@ -48,11 +59,11 @@ def test_the_first_model_is_the_one_that_the_basin_search_knows() -> None:
 def test_later_stages_say_what_they_take_and_why() -> None:
     stages = list(lens_pipeline())
     assert stages[0].links == ()
-    for before, stage in itertools.pairwise(stages):
+    for stage in stages[1:]:
         assert "proposal" in {link.kind for link in stage.links}
         assert "fixed" in {link.kind for link in stage.links}
         for link in stage.links:
-            assert link.source == before.name
+            assert link.source in stage.needs
             assert len(link.what) > 10
             assert len(link.why) > 10
     assert {link.kind for link in stages[1].links} == {"fixed", "priors", "proposal"}
@@ -69,7 +80,16 @@ def test_the_second_stage_holds_the_lights_shape_and_cuts_the_radius() -> None:
     assert (light["second"].center_x, light["second"].center_y) == (light["first"].center_x, light["first"].center_y)
     assert model.priors["mass.einstein_radius"].support == pytest.approx((0.9, 1.5))
     before = isothermal_model()
-    assert all(model.priors[path] == before.priors[path] for path in model.paths if path != "mass.einstein_radius")
+    assert all(model.priors[path] == before.priors[path] for path in model.paths if not path.startswith("mass."))
+
+
+def test_the_mass_lies_about_the_light() -> None:
+    """About its center, and about its ellipticity, which is cut where the mass's own limits are near; widths as the search's penalties."""
+    priors = second(basin_result()).priors
+    assert priors["mass.center_x"] == Normal(round_linked(BEST["lens_light.first.center_x"]), Basin().center_sigma)
+    assert priors["mass.center_y"] == Normal(round_linked(BEST["lens_light.first.center_y"]), Basin().center_sigma)
+    assert priors["mass.ellipticity_1"] == TruncatedNormal(0.21, Basin().ellipticity_sigma, -0.5, 0.5)
+    assert priors["mass.ellipticity_2"] == TruncatedNormal(-0.45, Basin().ellipticity_sigma, -0.5, 0.5)
 
 
 @pytest.mark.parametrize(("radius", "limits"), [(0.3, (0.25, 0.375)), (3.0, (2.25, 3.3)), (2.0, (1.5, 2.5))])
@@ -96,9 +116,11 @@ def test_the_third_stage_frees_the_slope_alone() -> None:
 
 def test_only_the_first_stage_moves_the_priors_to_the_lens(ring: SimpleNamespace) -> None:
     dataset = ring.make()
-    analyses = [stage.build_analysis(dataset, {}) for stage in lens_pipeline()]
+    analyses = [stage.build_analysis(dataset, {"basin": basin_result()}) for stage in lens_pipeline()]
     assert all(isinstance(analysis, LensAnalysis) for analysis in analyses)
     assert [analysis.recenter for analysis in analyses] == [True, False, False]  # pyright: ignore[reportAttributeAccessIssue]
+    inadequacies = [analysis.misfit and analysis.misfit.inadequacy for analysis in analyses]  # pyright: ignore[reportAttributeAccessIssue]
+    assert inadequacies == [None, *2 * [Inadequacy(lens_light=0.02, source=0.3)]]
 
 
 def test_settings_of_searches_are_replaced() -> None:

@@ -22,6 +22,8 @@ GOOD = Measures(
     significance=40.0,
     amplitudes=(1.0, 0.98),
     ellipticity_offset=0.05,
+    center_offset=0.02,
+    radius_error=0.01,
     lens_gain=0.3,
     used=0.95,
 )
@@ -50,6 +52,8 @@ def test_a_good_fit_is_accepted_without_reasons() -> None:
         ({"inside_flux": 0.02}, "review", "lens light: 2% of the lensed light is inside the Einstein radius; 3% to 75% is usual"),
         ({"inside_flux": 0.8}, "review", "lens light: 80% of the lensed light is inside the Einstein radius; 3% to 75% is usual"),
         ({"ellipticity_offset": 0.3}, "review", "lens light: the mass's ellipticity is 0.30 from the light's; below 0.25 is usual"),
+        ({"center_offset": 0.15}, "review", "lens light: the mass lies 0.15 arcsec from the light; below 0.1 is usual"),
+        ({"radius_error": 0.07}, "review", "source: the Einstein radius is uncertain by 7.0%; below 5% is a measurement"),
         ({"axis_ratio": 0.3}, "review", "lens light: the axis ratio of the mass is 0.30; above 0.4 is usual"),
         ({"significance": 3.0}, "review", "lens light: the images of the fainter side are seen at 3.0 sigma; 8 is clear"),
         (
@@ -96,6 +100,10 @@ def test_each_reason(change: dict[str, Any], verdict: str, reason: str) -> None:
         ({"amplitudes": (1.25 + SMALL, 1.0)}, "review"),
         ({"ellipticity_offset": 0.25 - SMALL}, "accepted"),
         ({"ellipticity_offset": 0.25}, "review"),
+        ({"center_offset": 0.1 - SMALL}, "accepted"),
+        ({"center_offset": 0.1}, "review"),
+        ({"radius_error": 0.05 - SMALL}, "accepted"),
+        ({"radius_error": 0.05}, "review"),
         ({"lens_gain": 0.0}, "accepted"),
         ({"lens_gain": -SMALL}, "review"),
         ({"used": 0.6}, "accepted"),
@@ -108,7 +116,20 @@ def test_values_on_the_limits(change: dict[str, Any], verdict: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["inside_flux", "explained", "axis_ratio", "shear", "gap", "radius_spread", "significance", "ellipticity_offset", "used", "lens_gain"],
+    [
+        "inside_flux",
+        "explained",
+        "axis_ratio",
+        "shear",
+        "gap",
+        "radius_spread",
+        "radius_error",
+        "significance",
+        "ellipticity_offset",
+        "center_offset",
+        "used",
+        "lens_gain",
+    ],
 )
 def test_what_could_not_be_measured_is_never_accepted(field: str) -> None:
     verdict, reasons = verdict_of(changed(**{field: float("nan")}))
