@@ -15,7 +15,7 @@ from fitcore.search.base import Array
 from fitcore.search.gaussians import Components
 from fitcore.search.journal import Journal
 from fitcore.search.mixture import Mixture
-from fitcore.search.pareto import effective_sample_size, grade, pareto_k
+from fitcore.search.pareto import K_USABLE, effective_sample_size, grade, pareto_k
 from fitcore.search.streams import stream
 
 LEAST_DRAWS = 1000
@@ -23,6 +23,7 @@ HOPELESS_EFFICIENCY = 0.04  # the least that grade B allows, and a margin for th
 ATTEMPTS = 3
 PROMISING_EFFICIENCY = 0.1
 ROUNDS_AGAIN = 4
+WIDER = 1.12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +103,8 @@ def adapt_and_freeze(
     """Adapt, freeze, sample, grade: the adaptation, the frozen sample, and how many calls steered only.
 
     A frozen sample that misses its grade narrowly is used to adapt further, and another is drawn, anew and from scratch; three in all. Not
-    more often: each attempt is another chance of a good grade by luck.
+    more often: each attempt is another chance of a good grade by luck. Where its weights had a heavy tail, the next mixture is wider by
+    `WIDER` than the most efficient one: efficiency, by which mixtures are chosen, hardly feels tails that are too thin.
 
     Parameters
     ----------
@@ -115,7 +117,8 @@ def adapt_and_freeze(
     n_attempts = 1
     while frozen.grade == "F" and frozen.efficiency >= PROMISING_EFFICIENCY and n_attempts < ATTEMPTS:
         adapted.rounds.add(adapted.mixture, frozen.z, frozen.log_likelihood + log_prior(frozen.z))
-        adapted, frozen, n_adapt = attempt(name=f"{name}.{n_attempts}", n_rounds=ROUNDS_AGAIN, earlier=adapted)
+        wider = 1.0 if frozen.k < K_USABLE else WIDER**n_attempts
+        adapted, frozen, n_adapt = attempt(name=f"{name}.{n_attempts}", n_rounds=ROUNDS_AGAIN, earlier=adapted, wider=wider)
         n_attempts += 1
     journal.phase = phase
     return adapted, replace(frozen, n_attempts=n_attempts), n_adapt - first_call
@@ -130,12 +133,14 @@ def _attempt(
     n_eff: int,
     n_rounds: int,
     earlier: Adapted | None = None,
+    wider: float = 1.0,
     anchors: Components | None,
     origin: Mixture | None,
 ) -> tuple[Adapted, Frozen, int]:
     journal.phase = "adaptation"
     rng = stream(seed, f"{name}.adaptation")
     adapted = adapt(journal, start, rng, n_eff=n_eff, n_rounds=n_rounds, earlier=earlier, anchors=anchors, origin=origin)
+    adapted = replace(adapted, mixture=replace(adapted.mixture, core_scale=wider * adapted.mixture.core_scale))
     n_before = journal.n_values
     journal.phase = "frozen draws"
     return adapted, sample_frozen(journal, adapted, stream(seed, f"{name}.frozen"), n_eff=n_eff), n_before

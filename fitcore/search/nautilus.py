@@ -66,7 +66,7 @@ class Nautilus(Search):
     Lange 2023, MNRAS 525, 3181 (nautilus).
     """
 
-    version = 4
+    version = 5
 
     n_live: int | None = None
     n_eff: int = 2000

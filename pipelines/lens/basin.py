@@ -26,7 +26,7 @@ from pipelines.lens.checks import Checks, checked
 from pipelines.lens.descents import Descents
 from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import axis_ratio
-from pipelines.lens.inadequacy import measured_misfit
+from pipelines.lens.inadequacy import measured_misfit, noted_values
 from pipelines.lens.laplace import SHARE_REACH, covariance_of, evaluating, outcome_of
 from pipelines.lens.light_fit import LightFit, fit_light
 from pipelines.lens.marquardt import Minimum, Penalty, descend
@@ -72,7 +72,7 @@ class Basin(Search):
     shear_sigma: float = 0.05
     ellipticity_sigma: float = 0.12
     center_sigma: float = 0.03
-    n_samples: int = 384
+    n_samples: int = 192
 
     def run(self, problem: Problem, *, seed: int, checkpoint: Checkpoint, progress: Progress) -> SearchOutcome:
         """Find the solution of ``problem.analysis.dataset``; see `fitcore.search.base.Search.run`."""
@@ -214,10 +214,12 @@ class _Run:
         near = [(row, gap) for row, gap in zip(rows, gaps, strict=True) if gap < SHARE_REACH and all(row.imaged)] or [(rows[0], 0.0)]
         projection = VariableProjection(frame=full, which="joint", bases=TWO_SOURCES)
         nominal = self._descents(projection, [row.minima[1].p for row, _ in near], 30)
-        misfit = measured_misfit(self._instance(nominal[0].p), full, self.problem.analysis.dataset.psf)
+        values = dict(zip(PARAMETERS, nominal[0].p, strict=False))
+        instance = self.problem.model.instance_from_vector(np.array([values[path] for path in self.problem.paths]))
+        misfit = measured_misfit(instance, full, self.problem.analysis.dataset.psf)
         projection = VariableProjection(frame=misfit.in_noise(full), which="joint", bases=TWO_SOURCES)
         measured = self._descents(projection, [m.p for m in nominal], 30)
-        self.facts.update(einstein_radius_nominal=float(nominal[0].p[EINSTEIN_RADIUS]), **misfit.inadequacy.noted())
+        self.facts.update(einstein_radius_nominal=float(nominal[0].p[EINSTEIN_RADIUS]), **misfit.inadequacy.noted(), **noted_values(values))
         measured_gaps = [gap if count_images(m.p) >= IMAGES_NEEDED else np.inf for m, (_, gap) in zip(measured, near, strict=True)]
         self._say("checks")
         floored = self._with_floors(binned, light.light, np.zeros(light.light.shape), self.settings.light_floor, 0.0)
@@ -236,10 +238,6 @@ class _Run:
                 n_calls=self.n_calls,
                 facts=self.facts,
             )
-
-    def _instance(self, p: Array) -> Any:
-        values = dict(zip(PARAMETERS, p, strict=False))
-        return self.problem.model.instance_from_vector(np.array([values[path] for path in self.problem.paths]))
 
     def _note(self, full: Frame, light: LightFit, rows: list[Standing], measured: Minimum, checks: Checks) -> None:
         """What the verdict, the table and the benchmarks read of the search."""

@@ -24,8 +24,9 @@ from pipelines.lens.frame import Frame
 from pipelines.lens.linear import Pictures, band_of, pictures
 
 Array = NDArray[np.float64]
-LARGEST = (0.5, 2.0)
-"""Of the fractions; per pixel the source's may exceed one, since a cell's misfit is coherent."""
+LARGEST = (0.5, 1.0)
+"""Of the fractions: beyond, the noise would be that of the model's own picture."""
+NOTED = "misfit_at."
 STARTS = ((0.01, 0.1), (0.05, 0.5), (0.2, 1.0))
 
 
@@ -43,7 +44,7 @@ class Inadequacy:
         return frame.reweighted(np.where(variance > 0, variance + (self.lens_light * light) ** 2 + (self.source * source) ** 2, 0.0))
 
     def noted(self, band: str | None = None) -> dict[str, float]:
-        """As entries of a search's diagnostics."""
+        """As entries of a search's diagnostics; `noted_values` are to be beside them."""
         suffix = "" if band is None else f"_{band}"
         return {f"lens_light_inadequacy{suffix}": self.lens_light, f"source_inadequacy{suffix}": self.source}
 
@@ -57,11 +58,12 @@ class Misfit:
 
     @classmethod
     def of(cls, result: Result, band: str | None = None) -> Misfit:
-        """The best fit of a search that has noted its inadequacy; ``band`` as for `linear.band_of`."""
+        """What a search has noted of its fit at the noise alone; ``band`` as for `linear.band_of`."""
         found, suffix = result.samples_summary, "" if band is None else f"_{band}"
         fractions = {key: float(found.diagnostics[f"{key}_inadequacy{suffix}"]) for key in ("lens_light", "source")}
-        best = result.model.instance_from_vector(round_linked(found.best))
-        return cls(inadequacy=Inadequacy(**fractions), instance=band_of(best, band))
+        values = np.array([float(found.diagnostics[NOTED + path]) for path in result.model.paths])
+        instance = result.model.instance_from_vector(round_linked(values))
+        return cls(inadequacy=Inadequacy(**fractions), instance=band_of(instance, band))
 
     def in_noise(self, frame: Frame) -> Frame:
         """The frame with the fit's inadequacy in its noise."""
@@ -69,6 +71,11 @@ class Misfit:
 
 
 _pictures = compiled(pictures)
+
+
+def noted_values(values: Mapping[str, float]) -> dict[str, float]:
+    """The parameters of the fit whose misfit is noted, by path, as entries of a search's diagnostics."""
+    return {NOTED + path: float(value) for path, value in values.items()}
 
 
 def measured_misfit(instance: Mapping[str, Any], frame: Frame, psf: Array) -> Misfit:

@@ -21,7 +21,7 @@ from fitcore.search.base import Checkpoint, Problem, Progress, ProgressEvent, Se
 from fitcore.search.streams import stream
 from pipelines.lens.descents import Descents
 from pipelines.lens.frame import Frame
-from pipelines.lens.inadequacy import Misfit, measured_misfit
+from pipelines.lens.inadequacy import Misfit, measured_misfit, noted_values
 from pipelines.lens.joint_analysis import OFFSET_SIGMA, JointAnalysis
 from pipelines.lens.joint_projection import N_SHARED, JointProjection, joint_names, slots
 from pipelines.lens.laplace import evaluating, outcome_of
@@ -76,10 +76,11 @@ class JointDescent(Search):
         plain = joint_projection(frames)
         found = descents.run(lambda start: descend(plain, start, penalty, n_steps=self.n_steps), starts)
         nominal = min(found, key=lambda minimum: minimum.objective).p
-        misfits = measured_misfits(problem, names, nominal)
+        values = dict(zip(names, nominal, strict=True))
+        misfits = measured_misfits(problem, values)
         projection = joint_projection([misfit.in_noise(frame) for misfit, frame in zip(misfits, frames, strict=True)])
         (best,) = descents.run(lambda start: descend(projection, start, penalty, n_steps=self.n_steps), [nominal])
-        noted = {}
+        noted = noted_values(values)
         for band, misfit in zip(analysis.bands, misfits, strict=True):
             noted |= misfit.inadequacy.noted(band)
         progress(ProgressEvent(phase="Laplace samples", n_calls=n_light + descents.n_evaluations))
@@ -103,10 +104,9 @@ def joint_projection(frames: Sequence[Frame]) -> JointProjection:
     return JointProjection(projections=tuple(VariableProjection(frame=frame, which="joint", bases=TWO_SOURCES) for frame in frames))
 
 
-def measured_misfits(problem: Problem, names: tuple[str, ...], p: Array) -> list[Misfit]:
-    """Of each band at joint parameters ``p``, in the noise alone."""
+def measured_misfits(problem: Problem, values: dict[str, float]) -> list[Misfit]:
+    """Of each band at these joint parameters, in the noise alone."""
     analysis: JointAnalysis = problem.analysis
-    values = dict(zip(names, p, strict=True))
     whole = problem.model.instance_from_vector(np.array([values[path] for path in problem.paths]))
     return [
         measured_misfit(band_of(whole, band), child.plain_frame, child.dataset.psf)

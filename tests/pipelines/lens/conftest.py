@@ -134,6 +134,7 @@ NOTED = {
     "inner_amplitude": 1.0, "outer_amplitude": 1.0, "ellipticity_offset": 0.05, "used": 1.0, "lens_gain": 0.2,
     "center_offset": 0.01, "radius_error": 0.002, "lens_light_inadequacy": 0.01, "source_inadequacy": 0.02,
     "lens_light_inadequacy_B": 0.01, "source_inadequacy_B": 0.03,
+    **{f"misfit_at.{path}": value for path, value in zip(PARAMETERS, RING_TRUTH.tolist(), strict=True)},
     "light_ellipticity_1": float(RING_TRUTH[2]), "light_ellipticity_2": float(RING_TRUTH[3]),
 }  # fmt: skip
 """What a basin search that has found the ring says of it."""
@@ -169,7 +170,7 @@ class AtTheTruth(Search):
             log_evidence=float(log_likelihood.max()) - 50.0,
             log_evidence_error=0.1,
             n_calls=self.n,
-            diagnostics={"grade": "A", **NOTED},
+            diagnostics={"grade": "A", **NOTED, **{f"misfit_at.{path}": value for path, value in OF_SECOND_BAND.items()}},
         )
 
 

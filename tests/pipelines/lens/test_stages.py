@@ -30,7 +30,7 @@ def basin_result(radius: float = 1.2, **changes: Any) -> Any:
     best = {**BEST, "mass.einstein_radius": radius, **changes}
     model = isothermal_model()
     summary = SimpleNamespace(
-        by_path=lambda what: {"best": best}[what], best=np.array([best[path] for path in model.paths]), diagnostics=dict(NOTED)
+        by_path=lambda what: {"best": best}[what], diagnostics={**NOTED, **{f"misfit_at.{path}": value for path, value in BEST.items()}}
     )
     return SimpleNamespace(samples_summary=summary, model=model)
 
