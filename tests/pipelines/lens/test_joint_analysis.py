@@ -16,6 +16,7 @@ from fitcore.model import Normal
 from fitcore.samples import Samples
 from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.bands import Bands
+from pipelines.lens.inadequacy import Misfit
 from pipelines.lens.joint_analysis import OF_EACH_BAND, OFFSET_SIGMA, JointAnalysis
 from pipelines.lens.linear import band_of, masses_of, traced
 from pipelines.lens.stages import isothermal_model
@@ -23,10 +24,14 @@ from pipelines.lens.stages import isothermal_model
 
 @pytest.fixture(scope="module")
 def joint(two_bands: SimpleNamespace, joint_chain: SimpleNamespace) -> SimpleNamespace:
-    """The analysis; the model of the last stage, its best fit, and that of the reference alone."""
+    """The analysis at the noise alone; the misfits that the last stage had in its noise; its model, best fit and samples."""
     last = joint_chain.results["power_law"]
     return SimpleNamespace(
-        analysis=JointAnalysis(two_bands.dataset), model=last.model, instance=last.max_log_likelihood_instance, samples=last.samples
+        analysis=JointAnalysis(two_bands.dataset),
+        misfits=[Misfit.of(joint_chain.results["bands"], band) for band in (None, "B")],
+        model=last.model,
+        instance=last.max_log_likelihood_instance,
+        samples=last.samples,
     )
 
 
@@ -80,7 +85,10 @@ def test_held_columns_give_the_same_likelihood_in_each_band(joint: SimpleNamespa
         got.append(likelihood(u))
         likelihood.close()
     np.testing.assert_allclose(got[0], got[1], rtol=1e-11)
-    np.testing.assert_allclose(got[0], joint.samples.log_likelihood[:4], rtol=1e-11)
+    likelihood = BatchedLikelihood(joint.analysis.with_misfits(joint.misfits), joint.model, n_batch=4, n_threads=1)
+    np.testing.assert_allclose(likelihood(u), joint.samples.log_likelihood[:4], rtol=1e-11)
+    likelihood.close()
+    assert not np.allclose(got[0], joint.samples.log_likelihood[:4], rtol=1e-3)
 
 
 def test_nothing_is_held_where_the_light_is_free(two_bands: SimpleNamespace) -> None:

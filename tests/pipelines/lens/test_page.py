@@ -129,8 +129,8 @@ def test_the_source_is_where_the_fit_has_it(written: tuple[str, ReportContent]) 
 def test_stages_carry_their_own_links(written: tuple[str, ReportContent]) -> None:
     rows = {row.name: row for row in written[1].stages}
     assert list(rows) == ["basin", "isothermal", "power_law"]
-    assert [len(row.links) for row in rows.values()] == [0, 4, 2]
-    assert {link.source for link in rows["power_law"].links} == {"isothermal"}
+    assert [len(row.links) for row in rows.values()] == [0, 6, 3]
+    assert {link.source for link in rows["power_law"].links} == {"basin", "isothermal"}
     assert {row.grade for row in rows.values()} == {"A"}
     assert all(row.n_calls > 0 and row.seconds > 0 for row in rows.values())
     assert set(written[1].samples.paths) == {p for p in written[1].samples.paths if p.startswith(("mass.", "shear."))}
