@@ -50,14 +50,13 @@ def truths(made: Case) -> dict[str, float]:
 
 def held_against(samples: Samples, path: str, truth: float) -> dict[str, float]:
     """Rank of the truth, and by how many standard deviations the mean is off."""
-    column, weight = samples.column(path), samples.weight
-    mean = float(weight @ column)
-    deviation = float(np.sqrt(weight @ (column - mean) ** 2))
+    i = samples.paths.index(path)
+    mean, deviation = float(samples.mean()[i]), float(np.sqrt(samples.covariance()[i, i]))
     return {
         "truth": round(truth, 5),
         "mean": round(mean, 5),
         "deviation": round(deviation, 5),
-        "rank": round(float(weight[column < truth].sum()), 4),
+        "rank": round(float(samples.weight[samples.column(path) < truth].sum()), 4),
         "pull": round((mean - truth) / deviation, 2),
     }
 

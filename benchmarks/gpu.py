@@ -154,7 +154,7 @@ def measure(path: Path) -> None:
     facts["search, s"] = time.perf_counter() - start
     facts["search, calls"] = result.samples_summary.n_calls
     facts["search, error over claim"] = (result.log_evidence - Blob.log_evidence()) / result.log_evidence_error
-    np.savez(path, facts=json.dumps(facts), **arrays)  # type: ignore[arg-type]
+    np.savez(path, facts=json.dumps(facts), **arrays)  # type: ignore[arg-type]  # any keyword is a name of an array
     print(json.dumps(facts, indent=1))
 
 

@@ -13,10 +13,10 @@ from benchmarks.peer_worker import Evaluate, begin, serve
 
 OUT = begin(int(sys.argv[2]))  # before the imports below: they print, and read the number of threads
 
-import autofit as af  # noqa: E402
-import autolens as al  # noqa: E402
-import jax  # noqa: E402
-from autofit.non_linear.fitness import Fitness  # noqa: E402
+import autofit as af  # noqa: E402 - see OUT
+import autolens as al  # noqa: E402 - see OUT
+import jax  # noqa: E402 - see OUT
+from autofit.non_linear.fitness import Fitness  # noqa: E402 - see OUT
 
 
 def lens_model() -> Any:

@@ -149,7 +149,7 @@ def _lensed(
     )
     shear = Shear(gamma_1=gamma * np.cos(2.0 * turn), gamma_2=gamma * np.sin(2.0 * turn))
     masses: list[Any] = [mass, shear]
-    satellite: Brightness = lambda x, y: np.zeros(np.shape(x))  # noqa: E731
+    satellite = _sum()
     if group == "group":
         far, where, weight = rng.uniform(1.5, 3.2), rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.08, 0.3)
         s_x, s_y = far * np.cos(where), far * np.sin(where)

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def cases() -> list[tuple[str, Maker, Callable[[KnownProblem, int], Problem], Se
     rows += [("warm banana .8 17 shift 1", lambda seed: banana(17, seed=seed), _warm(1.0), WARM, 8)]
     rows += [(f"warm edge 12 {c}", lambda seed: edge(12, seed=seed), _warm(s), WARM, 8) for c, s in (("good", 0.0), ("shift 1", 1.0))]
     rows += [("warm constrained 12 good", lambda seed: constrained(12, seed=seed), _warm(), WARM, 8)]
-    modes = lambda seed: two_modes(10, seed=seed)  # noqa: E731
+    modes = partial(two_modes, 10)
     rows += [("warm two modes 10, one known", modes, _one_mode, WARM, 8)]
     rows += [("warm two modes 10, one known, scout 16", modes, _one_mode, Importance(), 8)]
     for d, n_live, n in ((5, 100, 8), (10, 100, 8), (15, 100, 8), (15, 300, 3)):

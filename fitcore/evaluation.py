@@ -37,7 +37,7 @@ del _backend
 
 def compiled(function: F, *, static_argnames: tuple[str, ...] = ()) -> F:
     """``function`` compiled by JAX at its first call; the result is called just the same."""
-    return jax.jit(function, static_argnames=static_argnames)  # type: ignore[return-value]
+    return jax.jit(function, static_argnames=static_argnames)  # type: ignore[return-value]  # called as `function` is
 
 
 def named(paths: tuple[str, ...], theta: Array) -> str:
@@ -95,7 +95,7 @@ class BatchedLikelihood:
                 return np.asarray(function(thetas, self._arrays))  # here, for a device reports what failed when it is asked
             except FitcoreError:
                 raise
-            except Exception as error:
+            except Exception as error:  # whatever a user's function raises
                 raise LikelihoodError(
                     f"log_likelihood_function of {type(self.analysis).__name__} raised {type(error).__name__}: {error}\n"
                     f"while JAX traced it or ran a batch of {len(thetas)} points, the first at {named(self.model.paths, thetas[0])}\n"
@@ -110,7 +110,7 @@ class BatchedLikelihood:
         batch = map_batch if self.analysis.batching == "map" else vmap_batch
         slope = jax.value_and_grad(self.at_probit)
         gradient = compiled(lambda points, arrays: batch(lambda point: slope(point, arrays), points))
-        return tuple(function.lower(rows, self._arrays).compile() for function in (self._batched(), gradient))  # type: ignore[attr-defined]
+        return tuple(function.lower(rows, self._arrays).compile() for function in (self._batched(), gradient))  # type: ignore[attr-defined]  # of jit
 
     def _numpy_function(self, thetas: Array) -> Array:
         values = np.empty(len(thetas))
@@ -123,7 +123,7 @@ class BatchedLikelihood:
                 raise type(error)(f"{error}\nat {named(self.model.paths, theta)}") from None
             except FitcoreError:
                 raise
-            except Exception as error:
+            except Exception as error:  # whatever a user's function raises
                 raise LikelihoodError(
                     f"log_likelihood_function of {type(self.analysis).__name__} raised {type(error).__name__}: {error}\n"
                     f"at {named(self.model.paths, theta)}\nFinished work is kept: mend the function and run the same command again."

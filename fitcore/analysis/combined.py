@@ -61,8 +61,8 @@ class CombinedAnalysis(Analysis):
             raise ConfigError(f"CombinedAnalysis needs analyses that all use JAX, or none; use_jax is {seen}. Set it alike.")
         super().__init__(use_jax=analyses[0].use_jax, use_jax_for_visualization=all(a.use_jax_for_visualization for a in analyses))
         self.analyses = list(analyses)
-        self.batching = "map" if any(child.batching == "map" for child in analyses) else "vmap"  # type: ignore[misc]
-        self.n_batch = min(child.n_batch for child in analyses)  # type: ignore[misc]
+        self.batching = "map" if any(child.batching == "map" for child in analyses) else "vmap"  # type: ignore[misc]  # an instance's own
+        self.n_batch = min(child.n_batch for child in analyses)  # type: ignore[misc]  # an instance's own
 
     def model_of(self, i: int, model: Model) -> Model:
         """The model that child ``i`` sees, when ``model`` is fitted."""

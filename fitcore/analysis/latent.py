@@ -138,7 +138,7 @@ def _explained(analysis: Analysis, model: Model, theta: Any) -> Iterator[None]:
         yield
     except FitcoreError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever a user's function raises
         where = (
             f"while JAX traced it or ran it in batches, as a function of {', '.join(model.paths)}"
             if theta is None

@@ -161,14 +161,14 @@ def component(cls: type[C]) -> type[C]:
     JAX rebuilds components without calling ``__init__`` or ``__post_init__``.
     """
     made = dataclass(frozen=True, kw_only=True)(cls)
-    names = tuple(f.name for f in dataclasses.fields(made) if f.init)  # type: ignore[arg-type]
-    static = tuple(f.name for f in dataclasses.fields(made) if f.init and _is_plain(f.type))  # type: ignore[arg-type]
-    domains = {f.name: f.metadata[_DOMAIN] for f in dataclasses.fields(made) if _DOMAIN in f.metadata}  # type: ignore[arg-type]
+    names = tuple(f.name for f in dataclasses.fields(made) if f.init)  # type: ignore[arg-type]  # a dataclass by now
+    static = tuple(f.name for f in dataclasses.fields(made) if f.init and _is_plain(f.type))  # type: ignore[arg-type]  # as above
+    domains = {f.name: f.metadata[_DOMAIN] for f in dataclasses.fields(made) if _DOMAIN in f.metadata}  # type: ignore[arg-type]  # as above
     for name in static:
         if name in domains:
             raise ModelError(f"{cls.__name__}.{name} has a domain but is annotated as a constant; annotate it with Leaf.")
     setattr(made, _LAYOUT, Layout(data=tuple(n for n in names if n not in static), static=static, domains=domains))
-    setattr(made, "__init__", _checked_init(made, names))  # noqa: B010
+    setattr(made, "__init__", _checked_init(made, names))  # noqa: B010 - an assignment to __init__ is refused by the type checker
     _register(made)
     _known[type_name(made)] = made
     return made
@@ -195,7 +195,7 @@ def _checked_init(cls: type, names: tuple[str, ...]) -> Any:
     required = [f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
 
     @functools.wraps(inner)
-    def __init__(self: Any, *args: Any, **values: Any) -> None:  # noqa: N807
+    def __init__(self: Any, *args: Any, **values: Any) -> None:  # noqa: N807 - it becomes the method
         if args:
             raise ModelError(f"{cls.__name__} takes no positional arguments; name its fields: {', '.join(names)}.")
         for name in values:

@@ -71,7 +71,7 @@ class Leaves:
     def slots(self) -> dict[str, Column | float]:
         """For each leaf its column of the parameter vector, or its fixed value."""
         columns = {path: Column(i) for i, path in enumerate(self.priors)}
-        return {path: columns.get(target, self.entries[target].value) for path, target in self.targets.items()}  # type: ignore[misc]
+        return {path: columns.get(target, self.entries[target].value) for path, target in self.targets.items()}  # type: ignore[misc]  # what is no prior is a number
 
     @cached_property
     def slot_tree(self) -> Any:

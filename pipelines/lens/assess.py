@@ -19,7 +19,7 @@ from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import axis_ratio, elliptical_radius
-from pipelines.lens.inadequacy import Misfit
+from pipelines.lens.inadequacy import Misfit, is_noted
 from pipelines.lens.joint_analysis import OFFSET_SIGMA
 from pipelines.lens.linear import BANDS, LENS_LIGHT, OFFSET, Pictures, band_of, lights_of, pictures
 from pipelines.lens.modes import count_images_of
@@ -114,12 +114,13 @@ def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Res
     )
 
 
-def misfit_of(results: Mapping[str, Result], band: str | None) -> Misfit:
-    """What is in the noise of the last stage: the misfit of the stage that found the solution."""
-    return Misfit.of(results.get(FINDER_OF_BANDS, results[FINDER]), band)
+def misfit_of(results: Mapping[str, Result], band: str | None) -> Misfit | None:
+    """What is in the noise of the last stage: the misfit of the stage that found the solution; None where its search notes none."""
+    finder = results.get(FINDER_OF_BANDS, results[FINDER])
+    return Misfit.of(finder, band) if is_noted(finder.samples_summary.diagnostics) else None
 
 
-def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit, name: str = "") -> Seen:
+def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, name: str = "") -> Seen:
     analysis = LensAnalysis(dataset, misfit=misfit)
     frame = analysis.plain_frame
     seen = _pictures(instance, analysis.frame)
@@ -177,9 +178,8 @@ def measures_of_search(basin: Mapping[str, Any]) -> Measures:
 
 def relative_error(samples: Samples, path: str) -> float:
     """Standard deviation of a parameter over its mean."""
-    column = samples.column(path)
-    mean = float(samples.weight @ column)
-    return float(np.sqrt(samples.weight @ (column - mean) ** 2) / mean)
+    i = samples.paths.index(path)
+    return float(np.sqrt(samples.covariance()[i, i]) / samples.mean()[i])
 
 
 def at_bound(result: Result) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from pipelines.lens.light_fit import LightFit, fit_light
 from pipelines.lens.marquardt import Minimum, Penalty, descend
 from pipelines.lens.modes import IMAGES_NEEDED, by_objective, count_images, distinct, ranked, same_position, same_radius, source_plane_of
 from pipelines.lens.panel import TWO_SOURCES, Standing, clearest_rival, convened, dissenters, penalty_of_further_sets
-from pipelines.lens.prepare import binned_frame, full_frame
+from pipelines.lens.prepare import binned_frame
 from pipelines.lens.varpro import EINSTEIN_RADIUS, N_PARAMETERS, SHEAR, SOURCE_CENTER, Bases, VariableProjection
 from pipelines.lens.varpro import PARAMETERS as NAMES
 
@@ -135,7 +135,7 @@ class _Run:
         self.penalty = self.settings.penalty(light)
         joint = self._joint(binned, light, self._scan(binned, light))
         rows = self._panel(binned, light, joint)
-        return self._measure(full_frame(analysis.dataset, analysis.preparation), binned, light, rows)
+        return self._measure(analysis.plain_frame, binned, light, rows)
 
     @property
     def n_calls(self) -> int:
@@ -217,7 +217,8 @@ class _Run:
         values = dict(zip(PARAMETERS, nominal[0].p, strict=False))
         instance = self.problem.model.instance_from_vector(np.array([values[path] for path in self.problem.paths]))
         misfit = measured_misfit(instance, full, self.problem.analysis.dataset.psf)
-        projection = VariableProjection(frame=misfit.in_noise(full), which="joint", bases=TWO_SOURCES)
+        noisy = self.problem.analysis.with_misfit(misfit)
+        projection = VariableProjection(frame=noisy.frame, which="joint", bases=TWO_SOURCES)
         measured = self._descents(projection, [m.p for m in nominal], 30)
         self.facts.update(einstein_radius_nominal=float(nominal[0].p[EINSTEIN_RADIUS]), **misfit.inadequacy.noted(), **noted_values(values))
         measured_gaps = [gap if count_images(m.p) >= IMAGES_NEEDED else np.inf for m, (_, gap) in zip(measured, near, strict=True)]
@@ -225,7 +226,7 @@ class _Run:
         floored = self._with_floors(binned, light.light, np.zeros(light.light.shape), self.settings.light_floor, 0.0)
         self._note(full, light, rows, measured[0], checked(measured[0].p, floored, TWO_SOURCES, light, self.penalty))
         self._say("Laplace samples")
-        with evaluating(self.problem.analysis.with_misfit(misfit), self.problem) as log_likelihood:
+        with evaluating(noisy, self.problem) as log_likelihood:
             return outcome_of(
                 measured,
                 [0.0, *measured_gaps[1:]],

@@ -84,8 +84,8 @@ def slope_image(square: Any, amplitudes: Any, sigma_max: float) -> Any:
 
 
 def sub_pixel_mean(values: Any) -> Any:
-    """Mean over the leading axis, as an explicit sum: XLA does not vectorize the reduction on a CPU."""
+    """Mean over the leading axis, or of a list of pictures, as an explicit sum: XLA does not vectorize the reduction on a CPU."""
     total = values[0]
-    for i in range(1, values.shape[0]):
+    for i in range(1, len(values)):
         total = total + values[i]
-    return total / values.shape[0]
+    return total / len(values)

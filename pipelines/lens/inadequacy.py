@@ -78,6 +78,11 @@ def noted_values(values: Mapping[str, float]) -> dict[str, float]:
     return {NOTED + path: float(value) for path, value in values.items()}
 
 
+def is_noted(diagnostics: Mapping[str, Any]) -> bool:
+    """Whether a search has noted the misfit of a fit."""
+    return any(key.startswith(NOTED) for key in diagnostics)
+
+
 def measured_misfit(instance: Mapping[str, Any], frame: Frame, psf: Array) -> Misfit:
     """The inadequacy of a fit in the noise of ``frame`` alone."""
     return Misfit(inadequacy=measured_inadequacy(frame, _pictures(instance, frame), cell_of(psf)), instance=instance)

@@ -7,7 +7,6 @@ sample of the Laplace approximation under the model's own priors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,7 +19,6 @@ from fitcore.model import Model, Uniform
 from fitcore.search.base import Checkpoint, Problem, Progress, ProgressEvent, Search, SearchOutcome
 from fitcore.search.streams import stream
 from pipelines.lens.descents import Descents
-from pipelines.lens.frame import Frame
 from pipelines.lens.inadequacy import Misfit, measured_misfit, noted_values
 from pipelines.lens.joint_analysis import OFFSET_SIGMA, JointAnalysis
 from pipelines.lens.joint_projection import N_SHARED, JointProjection, joint_names, slots
@@ -72,19 +70,19 @@ class JointDescent(Search):
         starts, n_light = starting_points(analysis, names)
         descents.check()
         penalty = penalty_of(problem.model, names)
-        frames = [child.frame for child in analysis.children]
-        plain = joint_projection(frames)
+        plain = joint_projection(analysis)
         found = descents.run(lambda start: descend(plain, start, penalty, n_steps=self.n_steps), starts)
         nominal = min(found, key=lambda minimum: minimum.objective).p
         values = dict(zip(names, nominal, strict=True))
         misfits = measured_misfits(problem, values)
-        projection = joint_projection([misfit.in_noise(frame) for misfit, frame in zip(misfits, frames, strict=True)])
+        noisy = analysis.with_misfits(misfits)
+        projection = joint_projection(noisy)
         (best,) = descents.run(lambda start: descend(projection, start, penalty, n_steps=self.n_steps), [nominal])
         noted = noted_values(values)
         for band, misfit in zip(analysis.bands, misfits, strict=True):
             noted |= misfit.inadequacy.noted(band)
         progress(ProgressEvent(phase="Laplace samples", n_calls=n_light + descents.n_evaluations))
-        with evaluating(analysis.with_misfits(misfits), problem) as log_likelihood:
+        with evaluating(noisy, problem) as log_likelihood:
             return outcome_of(
                 [best],
                 [0.0],
@@ -99,8 +97,9 @@ class JointDescent(Search):
             )
 
 
-def joint_projection(frames: Sequence[Frame]) -> JointProjection:
-    """The fit of these frames, the reference first."""
+def joint_projection(analysis: JointAnalysis) -> JointProjection:
+    """The fit of all bands, each with the noise that it has in the analysis."""
+    frames = [child.frame for child in analysis.children]
     return JointProjection(projections=tuple(VariableProjection(frame=frame, which="joint", bases=TWO_SOURCES) for frame in frames))
 
 

@@ -16,7 +16,7 @@ from fitcore import Importance, Link, Model, Normal, Pipeline, Result, Stage, Ti
 from fitcore.identity import round_linked
 from fitcore.stage import Results
 from pipelines.lens.analysis import LensAnalysis
-from pipelines.lens.bands import Bands, reference_of
+from pipelines.lens.bands import reference_of
 from pipelines.lens.basin import RADIUS_RANGE, Basin
 from pipelines.lens.columns import GaussianBasis
 from pipelines.lens.dataset import Imaging
@@ -100,7 +100,7 @@ def radius_in_basin(basin: Result) -> dict[str, Uniform]:
 
 
 def mass_about_light(basin: Result) -> dict[str, Normal | TruncatedNormal]:
-    """Priors on the mass's center and ellipticity about those of the light in a result, by path; they are the search's penalties."""
+    """Priors on the mass's center and ellipticity about the light's in a result, by path; as wide as the search's penalties by default."""
     found = basin.samples_summary
     best = found.by_path("best")
     priors: dict[str, Normal | TruncatedNormal] = {}
@@ -123,9 +123,9 @@ def _in_basin(results: Results) -> Model:
     return held_at_best(basin, (*LIGHT_SHAPE, *SECOND_SHAPE)).replace({**radius_in_basin(basin), **mass_about_light(basin)})
 
 
-def with_misfit(dataset: Imaging | Bands, results: Results) -> LensAnalysis:
+def with_misfit(dataset: Imaging, results: Results) -> LensAnalysis:
     """The image, with the misfit of stage 1's solution in the noise."""
-    return LensAnalysis(reference_of(dataset), misfit=Misfit.of(results["basin"]))
+    return LensAnalysis(dataset, misfit=Misfit.of(results["basin"]))
 
 
 def with_free_slope(results: Results) -> Model:

@@ -10,7 +10,7 @@ import pytest
 from fitcore.search import frozen as module
 from fitcore.search.adaptation import Adapted, Rounds, log_prior
 from fitcore.search.base import NoCheckpoint, silent
-from fitcore.search.frozen import HOPELESS_EFFICIENCY, LEAST_DRAWS, sample_frozen
+from fitcore.search.frozen import ATTEMPTS, HOPELESS_EFFICIENCY, LEAST_DRAWS, WIDER, adapt_and_freeze, sample_frozen
 from fitcore.search.journal import Journal, Ledger, unit_cube
 from fitcore.search.mixture import Mixture
 from fitcore.search.problems import gaussian
@@ -85,3 +85,19 @@ def test_a_sample_without_prospect_is_given_up_after_the_first_draws() -> None:
 def test_an_adaptation_that_did_not_converge_is_graded_f() -> None:
     q = KNOWN.with_proposal().proposal
     assert sample_frozen(journal(), replace(adapted(q), is_converged=False), np.random.default_rng(1), n_eff=200).grade == "F"
+
+
+@pytest.mark.parametrize(("k", "factors"), [(0.6, [1.0, WIDER, WIDER**2]), (0.4, [1.0, 1.0, 1.0])])
+def test_a_heavy_tail_makes_the_next_mixture_wider(k: float, factors: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every attempt is graded F; the mixture that the adaptation offers is the same each time."""
+    q, scales = KNOWN.with_proposal().proposal, []
+
+    def graded_f(journal: Journal, given: Adapted, rng: np.random.Generator, *, n_eff: int) -> module.Frozen:
+        scales.append(given.mixture.core_scale)
+        return replace(sample_frozen(journal, given, rng, n_eff=n_eff), grade="F", k=k)
+
+    monkeypatch.setattr(module, "sample_frozen", graded_f)
+    monkeypatch.setattr(module, "adapt", lambda *args, **options: adapted(q))
+    _, found, _ = adapt_and_freeze(journal(), q, seed=0, name="test", n_eff=500)
+    assert found.n_attempts == ATTEMPTS == len(scales)
+    assert scales == pytest.approx([q.core_scale * factor for factor in factors])

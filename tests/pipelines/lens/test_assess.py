@@ -118,3 +118,12 @@ def test_a_chain_of_the_first_stage_has_seen_one_band(joint_chain: SimpleNamespa
     found = assess(joint_chain.dataset, {"basin": joint_chain.results["basin"]})
     assert found.further == ()
     assert found.measures.bands == ()
+
+
+def test_a_search_that_notes_no_misfit_is_measured_at_the_noise_alone(ring_chain: SimpleNamespace) -> None:
+    """As one of a user's own in the place of the first stage."""
+    basin = ring_chain.results["basin"].samples_summary
+    told = {key: value for key, value in basin.diagnostics.items() if "misfit" not in key and "inadequacy" not in key}
+    plain = SimpleNamespace(samples_summary=SimpleNamespace(diagnostics=told))
+    assert module.misfit_of({"basin": plain}, None) is None  # pyright: ignore[reportArgumentType]
+    assert module.misfit_of(ring_chain.results, None) is not None
