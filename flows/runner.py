@@ -85,7 +85,9 @@ class Lanes:
             WORKERS.current()  # imports and compiles while the server starts
             self._is_ready.wait()
             while not self._is_over.is_set():
-                ended = run_one(self._waiting.get_nowait(), self.common)
+                request = self._waiting.get_nowait()
+                WORKERS.renew()
+                ended = run_one(request, self.common)
                 WORKERS.listener(ended)
                 if ended["status"] == "interrupted":
                     self._is_over.set()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from flows.protocol import RemoteError, line, message
@@ -17,6 +18,8 @@ from flows.settings import child_environment, read
 
 Listener = Callable[[dict[str, Any]], None]
 SAVE_SECONDS = 60.0
+MOST_BYTES = 1.5e9
+"""Resident memory beyond which a worker is replaced before its next dataset: compiled functions pile up."""
 LOOK_SECONDS = 2.0  # between two looks at whether the worker lives, while it says nothing
 
 
@@ -63,6 +66,15 @@ class WorkerProcess:
             if text is None:
                 return
             yield text
+
+    @property
+    def n_bytes(self) -> int:
+        """Its resident memory; 0 when it has ended."""
+        try:
+            pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def ask(self, operation: str, **request: Any) -> Any:
         """The answer to a request.
@@ -136,6 +148,12 @@ class Workers(threading.local):
         if self._worker is None or self._worker.process.poll() is not None:
             self._worker = WorkerProcess(self._hear, self.threads)
         return self._worker
+
+    def renew(self) -> None:
+        """End a worker that has grown beyond `MOST_BYTES`, and start another; between datasets, when it holds nothing unsaved."""
+        if self._worker is not None and self._worker.n_bytes > MOST_BYTES:
+            self.close()
+            self.current()
 
     def close(self) -> None:
         """End it where there is one."""

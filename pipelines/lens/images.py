@@ -122,7 +122,7 @@ def point_images(
     is_image = missed < CLOSED
     for middle in middles:  # where a singular deflection is softened, any ray ends
         is_image &= np.hypot(x - middle[0], y - middle[1]) > FINEST
-    at_centers = [middle for middle in middles if _images_its_center(rays, middle)]
+    at_centers = [middle for middle in middles if _images_its_center(rays, middle, spokes)]
     x, y = (np.concatenate([part[is_image], [c[i] for c in at_centers]]) for i, part in enumerate((x, y)))
     return _told_apart(rays, x, y, center)
 
@@ -213,11 +213,19 @@ def _polished(rays: _Rays, x: Array, y: Array, reach: Array) -> tuple[Array, Arr
     return x, y, missed
 
 
-def _images_its_center(rays: _Rays, middle: tuple[float, float]) -> bool:
-    """Whether the very center of a mass is an image: it is traced to the source, and the deflection is continuous there."""
-    b_x, b_y, *_ = rays(middle[0] + np.array([0.0, FINEST, 1e-3]), np.full(3, middle[1]))
-    own, near, far = np.hypot(b_x, b_y)
-    return bool(own < CLOSED and near < 0.5 * far)
+def _images_its_center(rays: _Rays, middle: tuple[float, float], spokes: Array) -> bool:
+    """Whether there is an image within `FINEST` of a mass's center, which then stands for it.
+
+    There is one if the traced innermost circle goes round the source, and the deflection is continuous inside it: a profile almost
+    isothermal brings sources far from its own line of sight to an image so close.
+    """
+    reach = np.append(np.full(spokes.shape, FINEST), [0.0, 1e-3])
+    angle = np.append(spokes, [0.0, 0.0])
+    b_x, b_y, *_ = rays(middle[0] + reach * np.cos(angle), middle[1] + reach * np.sin(angle))
+    near, far = np.hypot(b_x[[0, -1]] - b_x[-2], b_y[[0, -1]] - b_y[-2])
+    turn = np.diff(np.unwrap(np.arctan2(b_y[:-2], b_x[:-2])))
+    own = np.hypot(b_x[-2], b_y[-2])
+    return bool(near < 0.5 * far and (own < CLOSED or abs(turn.sum()) > np.pi))
 
 
 def _told_apart(rays: _Rays, x: Array, y: Array, center: tuple[float, float]) -> PointImages:

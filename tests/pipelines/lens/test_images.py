@@ -74,6 +74,18 @@ def test_central_image_is_told_apart() -> None:
     assert seen.magnification[2] > 0  # a maximum of the arrival time
 
 
+@pytest.mark.parametrize("off_axis", [1e-6, 3e-4, 0.0014, 0.0063, 0.008])
+def test_a_central_image_however_close_to_the_center(off_axis: float) -> None:
+    """alpha = b (r / b)^0.25 brings the third image of a source at beta to r = b (beta / b)^4, 1e-9 for 0.0064."""
+    lens = PowerLaw(center_x=0.1, center_y=-0.05, ellipticity_1=0.0, ellipticity_2=0.0, einstein_radius=1.2, slope=1.75)
+    seen = point_images([lens], (0.1 + 0.6 * off_axis, -0.05 - 0.8 * off_axis), center=CENTER)
+    middle = np.hypot(seen.x - 0.1, seen.y + 0.05) < CENTRAL
+    assert middle.sum() == 1
+    assert seen.is_central[middle].all()
+    assert (seen.parity[middle] == 1).all()
+    assert np.hypot(seen.x - 0.1, seen.y + 0.05)[middle] == pytest.approx(1.2 * (off_axis / 1.2) ** 4, abs=1e-9)
+
+
 def test_a_source_far_outside_the_square_has_no_image_there() -> None:
     seen = point_images([isothermal()], (9.0, 9.0), center=CENTER, half_width=3.2)
     assert seen.x.shape == seen.y.shape == seen.magnification.shape == seen.is_central.shape == (0,)
