@@ -31,7 +31,7 @@ DIVISIONS = 7
 """How often a cell across a critical curve is halved: two images closer than its last size are found from its corners."""
 MOST_CELLS, MOST_IMAGES = 4096, 64
 """Cells that are divided further, and images that are told apart, at most: reached by rings only."""
-NEWTON_STEPS = 80
+NEWTON_STEPS, LAST_STEPS = 80, 4
 CLOSED = 1e-9
 """An image's traced position agrees with the source to this, arcsec; what does not get there is no image, but the singular center."""
 SAME = 1e-7
@@ -99,7 +99,7 @@ def point_images(
     """All images of a point at ``source``; all lengths in arcsec.
 
     By the odd-number theorem there is an odd number of them where no mass has a singular center. A source exactly behind a round lens has a
-    ring for an image: at most `MOST_IMAGES` points of it are returned.
+    ring for an image: at most `MOST_IMAGES` points of it are returned. An image within `FINEST` of a mass's center is told at the center.
 
     Parameters
     ----------
@@ -191,11 +191,14 @@ def _seeds(rays: _Rays, u: Array, v: Array, place: Callable[[Array, Array], tupl
 def _polished(rays: _Rays, x: Array, y: Array, reach: Array) -> tuple[Array, Array, Array]:
     """Positions after Newton's method with steps of at most ``reach``, and how far from the source they are traced; arcsec, shape (n,).
 
-    A step that does not help is halved: the deflection turns over within a step of a steep center.
+    A step that does not help is halved: the deflection turns over within a step of a steep center. The last steps are whole ones again: near
+    a critical curve a ray that is traced close to the source may still be a thousand times as far from the image.
     """
     state = rays(x, y)
     missed, fraction = np.hypot(state[0], state[1]), np.ones(x.shape)
-    for _ in range(NEWTON_STEPS):
+    for count in range(NEWTON_STEPS + LAST_STEPS):
+        if count >= NEWTON_STEPS:
+            fraction = np.ones(x.shape)
         b_x, b_y, a_xx, a_xy, a_yy = state
         determinant = a_xx * a_yy - a_xy**2
         determinant = np.where(determinant == 0.0, 1e-30, determinant)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.lens.critical import critical_curves
@@ -95,6 +95,7 @@ def power_law(slope: float, center: tuple[float, float] = CENTER, e: tuple[float
     return PowerLaw(center_x=center[0], center_y=center[1], ellipticity_1=e[0], ellipticity_2=e[1], einstein_radius=radius, slope=slope)
 
 
+NONE = (0.0, 0.0)
 pairs = st.tuples(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0))
 
 
@@ -108,6 +109,8 @@ pairs = st.tuples(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0))
     second=st.one_of(st.none(), st.tuples(st.floats(0.5, 2.0), st.floats(0.0, 6.3), st.floats(0.05, 0.6))),
     kappa_s=st.one_of(st.none(), st.floats(0.01, 0.2)),
 )
+@example(slope=1.75, e=NONE, gamma=NONE, source=NONE, center=(0.0, 0.015625), second=None, kappa_s=None)  # 1e-11 from the center
+@example(slope=1.5, e=NONE, gamma=NONE, source=NONE, center=(0.0, 0.001953125), second=None, kappa_s=None)  # almost a ring
 def test_there_is_an_odd_number_of_images(
     slope: float, e: Any, gamma: Any, source: Any, center: Any, second: Any, kappa_s: float | None
 ) -> None:
@@ -123,7 +126,8 @@ def test_there_is_an_odd_number_of_images(
     place = (1.5 * source[0], 1.5 * source[1])
     seen = point_images(masses, place, center=center)
     b_x, b_y = ray_trace(masses, seen.x, seen.y)
-    assert np.max(np.hypot(b_x - place[0], b_y - place[1])) < 2 * CLOSED
+    at_center = np.any([(seen.x == mass.center_x) & (seen.y == mass.center_y) for mass in masses if hasattr(mass, "center_x")], axis=0)
+    assert np.all((np.hypot(b_x - place[0], b_y - place[1]) < 2 * CLOSED) | at_center)  # which stands for an image within FINEST
     assume(np.abs(seen.magnification).max() < 1e7)  # on a caustic two images are one
     assert seen.parity.sum() == 1
     assert len(seen.x) % 2 == 1
