@@ -35,6 +35,7 @@ CAUTION = 2.0  # standard errors given away when candidates are compared
 NEARLY_IDEAL = 0.85  # of what the true moments would give: components that needed no fit are kept then
 REFIT_EXPONENT = 0.3  # before that a single step does as well
 GROWTH, LARGEST_GROWTH = 1.4, 4.0
+REFUTED = 3.0  # so much better than what all draws tell of it, an efficiency measured by a mixture's own draws is not believed
 LEAST_ANCHOR = 0.02
 FIRST_SHARE = 1.0 / 3.0  # of the first round's draws, for the Gaussians at the modes that are known
 ANCHOR_MARGIN, ANCHOR_MARGIN_PER_DIMENSION = 1.0, 0.15  # log density that a mixture fitted well may lack at a mode: it is wider on purpose
@@ -64,6 +65,18 @@ class Rounds:
         denominator = np.logaddexp.reduce(np.array(self.densities) + np.log(sizes / sizes.sum())[:, None], axis=0)
         log_target = np.concatenate(self.log_target)
         return np.concatenate(self.z), log_target, log_target - denominator
+
+    def in_hindsight(self, own: list[float]) -> list[float]:
+        """Efficiencies of the last mixtures, those measured by their ``own`` draws, held against all draws so far.
+
+        A mixture that misses most of the posterior does not know: its own draws all come from the part that it covers, and their weights
+        are even. Draws of a later mixture that found the rest refute it.
+        """
+        _, log_target, log_weight = self.weighted()
+        if effective_sample_size(log_weight) == 0.0:
+            return own
+        rows = self.densities[-len(own) :]
+        return [min(e, REFUTED * _expected(row, log_target, log_weight)) for e, row in zip(own, rows, strict=True)]
 
 
 @dataclass(kw_only=True)
@@ -104,9 +117,14 @@ def expected_efficiency(mixture: Mixture, z: Array, log_target: Array, log_weigh
     caution : so many standard errors of the estimate are given away. A mixture too thin somewhere in the tails, where few points lie, has a
         large error.
     """
+    return _expected(mixture.log_prob(z), log_target, log_weight, caution=caution)
+
+
+def _expected(log_prob: Array, log_target: Array, log_weight: Array, *, caution: float = 0.0) -> float:
+    """`expected_efficiency` of a mixture of which the log density at the points is known, shape (n,)."""
     weight = weights_from(log_weight)
     used = weight > 0
-    weight, log_ratio = weight[used], (log_target - mixture.log_prob(z))[used]
+    weight, log_ratio = weight[used], (log_target - log_prob)[used]
     # ESS/N = (E_q w)^2 / E_q w^2, with both means turned into means over the posterior; the evidence is that of the weighted points.
     log_evidence = np.log(np.mean(np.exp(log_weight - np.max(log_weight)))) + np.max(log_weight)
     largest = float(np.max(log_ratio))
@@ -268,16 +286,15 @@ def adapt(
     mixture, growth, n_full = start if anchors is None else extended(start, anchors, FIRST_SHARE), 1.0, 0
     if earlier is not None:
         mixture, growth, n_full = anchored(_updated(earlier.mixture, anchors, rounds, rng)[0], anchors), LARGEST_GROWTH, 2
-    best: tuple[float, float, Mixture] = (-1.0, np.inf, mixture)
-    history: list[tuple[float, float]] = []
+    own: list[tuple[float, float]] = []
     is_converged = False
     for _ in range(n_rounds):
         z, _, log_target, log_weight = evaluated(journal, mixture, journal.rounded(growth * per_round), rng)
         rounds.add(mixture, z, log_target)
-        history.append((effective_sample_size(log_weight) / len(z), pareto_k(log_weight)))
-        if history[-1][0] > best[0]:
-            best = (*history[-1], mixture)
-        saving = n_eff * (1.0 / max(best[0], 1e-9) - 1.0 / reachable)
+        own.append((effective_sample_size(log_weight) / len(z), pareto_k(log_weight)))
+        history = list(zip(rounds.in_hindsight([e for e, _ in own]), [k for _, k in own], strict=True))
+        best = int(np.argmax([e for e, _ in history]))
+        saving = n_eff * (1.0 / max(history[best][0], 1e-9) - 1.0 / reachable)
         is_converged = _is_enough(history, n_full=n_full, is_worth_more=saving > growth * per_round)
         if is_converged:
             break
@@ -289,12 +306,12 @@ def adapt(
             growth = min(GROWTH * growth, LARGEST_GROWTH)
     z, _, log_weight = rounds.weighted()
     shift, low, high = _movement(start if origin is None else origin, z, log_weight)
-    first = history[0] if earlier is None else (earlier.first_efficiency, earlier.first_k)
+    first = own[0] if earlier is None else (earlier.first_efficiency, earlier.first_k)
     return Adapted(
-        mixture=best[2],
+        mixture=rounds.mixtures[best - len(own)],
         rounds=rounds,
-        efficiency=best[0],
-        k=best[1],
+        efficiency=history[best][0],
+        k=history[best][1],
         is_converged=is_converged,
         n_rounds=len(history) + (0 if earlier is None else earlier.n_rounds),
         first_efficiency=first[0],

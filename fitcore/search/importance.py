@@ -42,7 +42,7 @@ class Importance(Search):
         for a value outside its range.
     """
 
-    version = 5
+    version = 6
 
     n_eff: int = 2000
     scout_starts: int = 32

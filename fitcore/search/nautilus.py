@@ -66,7 +66,7 @@ class Nautilus(Search):
     Lange 2023, MNRAS 525, 3181 (nautilus).
     """
 
-    version = 5
+    version = 6
 
     n_live: int | None = None
     n_eff: int = 2000

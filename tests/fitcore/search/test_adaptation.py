@@ -55,3 +55,24 @@ def test_ideal_efficiency(n_dim: int) -> None:
 def test_prior() -> None:
     z = ndtri(np.random.default_rng(1).random((10, 3)))
     np.testing.assert_allclose(log_prior(z), np.log(np.exp(-0.5 * np.sum(z**2, axis=1)) / (2 * np.pi) ** 1.5))
+
+
+def test_an_efficiency_that_later_draws_refute_is_not_believed() -> None:
+    """A mixture at a mode of a thousandth of the posterior has even weights, until draws of another find the rest."""
+    rng = np.random.default_rng(1)
+    minor, major = (Mixture(weight=np.ones(1), mean=np.full((1, 3), at), covariance=1e-2 * np.eye(3)[None]) for at in (-1.0, 1.0))
+
+    def target(z: np.ndarray) -> np.ndarray:
+        heights = [np.log(share) - 50.0 * np.sum((z - at) ** 2, axis=1) for share, at in ((1e-3, -1.0), (1.0, 1.0))]
+        return np.logaddexp(*heights)
+
+    rounds, own = Rounds(), []
+    for q in (minor, major):
+        z = q.draw(500, rng)
+        z = z[np.linalg.norm(z - q.mean, axis=1) < 1.5]  # none of the prior's draws happens to lie at the other mode
+        rounds.add(q, z, target(z))
+        own.append(effective_sample_size(target(z) - q.log_prob(z)) / len(z))
+        if q is minor:
+            assert rounds.in_hindsight(own) == pytest.approx(own)
+    assert min(own) > 0.5
+    assert rounds.in_hindsight(own) == pytest.approx([0.0, own[1]], abs=0.02)

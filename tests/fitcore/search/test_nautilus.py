@@ -218,7 +218,7 @@ def test_identity_holds_every_setting() -> None:
     identity = Nautilus(n_live=77).identity()
     assert identity == {
         "search": "Nautilus",
-        "version": 5,
+        "version": 6,
         "n_live": 77,
         "n_eff": 2000,
         "n_batch": 100,
