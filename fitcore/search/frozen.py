@@ -22,6 +22,7 @@ LEAST_DRAWS = 1000
 HOPELESS_EFFICIENCY = 0.04  # the least that grade B allows, and a margin for the noise of the first draws
 ATTEMPTS = 3
 PROMISING_EFFICIENCY = 0.1
+FEW = 0.002  # of the draws: so many may have come upon something that the adaptation did not know
 ROUNDS_AGAIN = 4
 WIDER = 1.12
 
@@ -102,9 +103,10 @@ def adapt_and_freeze(
 ) -> tuple[Adapted, Frozen, int]:
     """Adapt, freeze, sample, grade: the adaptation, the frozen sample, and how many calls steered only.
 
-    A frozen sample that misses its grade narrowly is used to adapt further, and another is drawn, anew and from scratch; three in all. Not
-    more often: each attempt is another chance of a good grade by luck. Where its weights had a heavy tail, the next mixture is wider by
-    `WIDER` than the most efficient one: efficiency, by which mixtures are chosen, hardly feels tails that are too thin.
+    A frozen sample that misses its grade narrowly, or by a few draws that outweigh all others, is used to adapt further, and another is
+    drawn, anew and from scratch; three in all. Not more often: each attempt is another chance of a good grade by luck. Where the weights
+    had a heavy tail, the next mixture is wider by `WIDER` than the most efficient one: efficiency, by which mixtures are chosen, hardly
+    feels tails that are too thin.
 
     Parameters
     ----------
@@ -115,13 +117,20 @@ def adapt_and_freeze(
     attempt = functools.partial(_attempt, journal, start, seed=seed, n_eff=n_eff, anchors=anchors, origin=origin)
     adapted, frozen, n_adapt = attempt(name=f"{name}.0", n_rounds=n_rounds)
     n_attempts = 1
-    while frozen.grade == "F" and frozen.efficiency >= PROMISING_EFFICIENCY and n_attempts < ATTEMPTS:
+    while frozen.grade == "F" and _is_promising(frozen) and n_attempts < ATTEMPTS:
         adapted.rounds.add(adapted.mixture, frozen.z, frozen.log_likelihood + log_prior(frozen.z))
         wider = 1.0 if frozen.k < K_USABLE else WIDER**n_attempts
         adapted, frozen, n_adapt = attempt(name=f"{name}.{n_attempts}", n_rounds=ROUNDS_AGAIN, earlier=adapted, wider=wider)
         n_attempts += 1
     journal.phase = phase
     return adapted, replace(frozen, n_attempts=n_attempts), n_adapt - first_call
+
+
+def _is_promising(frozen: Frozen) -> bool:
+    """Whether all draws but a `FEW`, the heaviest, would have an efficiency worth going on with."""
+    n = len(frozen.log_weight)
+    rest = np.sort(frozen.log_weight)[: n - max(1, round(FEW * n))]
+    return effective_sample_size(rest) >= PROMISING_EFFICIENCY * n
 
 
 def _attempt(

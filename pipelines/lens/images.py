@@ -191,8 +191,8 @@ def _seeds(rays: _Rays, u: Array, v: Array, place: Callable[[Array, Array], tupl
 def _polished(rays: _Rays, x: Array, y: Array, reach: Array) -> tuple[Array, Array, Array]:
     """Positions after Newton's method with steps of at most ``reach``, and how far from the source they are traced; arcsec, shape (n,).
 
-    A step that does not help is halved: the deflection turns over within a step of a steep center. The last steps are whole ones again: near
-    a critical curve a ray that is traced close to the source may still be a thousand times as far from the image.
+    A step that does not help is quartered: the deflection turns over within a step of a steep center. The last steps are whole ones again:
+    near a critical curve a ray that is traced close to the source may still be a thousand times as far from the image.
     """
     state = rays(x, y)
     missed, fraction = np.hypot(state[0], state[1]), np.ones(x.shape)

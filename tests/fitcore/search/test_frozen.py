@@ -101,3 +101,20 @@ def test_a_heavy_tail_makes_the_next_mixture_wider(k: float, factors: list[float
     _, found, _ = adapt_and_freeze(journal(), q, seed=0, name="test", n_eff=500)
     assert found.n_attempts == ATTEMPTS == len(scales)
     assert scales == pytest.approx([q.core_scale * factor for factor in factors])
+
+
+@pytest.mark.parametrize(("heavy", "n_attempts"), [(1, ATTEMPTS), (40, 1)])
+def test_few_heavy_draws_are_adapted_to_and_many_are_not(heavy: int, n_attempts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1,000 even draws some outweigh all others, each by far more than the next: one may be the first of a part that was not known."""
+    q = KNOWN.with_proposal().proposal
+
+    def surprised(journal: Journal, given: Adapted, rng: np.random.Generator, *, n_eff: int) -> module.Frozen:
+        found = sample_frozen(journal, given, rng, n_eff=n_eff)
+        log_weight = np.zeros(1000)
+        log_weight[:heavy] = 20.0 * (1.0 + np.arange(heavy))
+        return replace(found, log_weight=log_weight, efficiency=0.001, grade="F", k=1.0)
+
+    monkeypatch.setattr(module, "sample_frozen", surprised)
+    monkeypatch.setattr(module, "adapt", lambda *args, **options: adapted(q))
+    _, found, _ = adapt_and_freeze(journal(), q, seed=0, name="test", n_eff=500)
+    assert found.n_attempts == n_attempts
