@@ -31,11 +31,11 @@ DIVISIONS = 7
 """How often a cell across a critical curve is halved: two images closer than its last size are found from its corners."""
 MOST_CELLS, MOST_IMAGES = 4096, 64
 """Cells that are divided further, and images that are told apart, at most: reached by rings only."""
-NEWTON_STEPS, LAST_STEPS = 80, 4
+NEWTON_STEPS, LAST_STEPS = 80, 40
 CLOSED = 1e-9
 """An image's traced position agrees with the source to this, arcsec; what does not get there is no image, but the singular center."""
-SAME = 1e-7
-"""Two images closer than this are one, arcsec: they lie on a critical curve."""
+SAME, WIDEST_UNSURE = 1e-7, 1e-4
+"""Two images closer than this are one, arcsec: they lie on a critical curve; the most that is added for those not placed well."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,34 +195,34 @@ def _polished(rays: _Rays, x: Array, y: Array, reach: Array) -> tuple[Array, Arr
     near a critical curve a ray that is traced close to the source may still be a thousand times as far from the image.
     """
     state = rays(x, y)
-    missed, fraction = np.hypot(state[0], state[1]), np.ones(x.shape)
-    for count in range(NEWTON_STEPS + LAST_STEPS):
-        if count >= NEWTON_STEPS:
-            fraction = np.ones(x.shape)
-        b_x, b_y, a_xx, a_xy, a_yy = state
-        determinant = a_xx * a_yy - a_xy**2
-        determinant = np.where(determinant == 0.0, 1e-30, determinant)
-        d_x, d_y = (a_yy * b_x - a_xy * b_y) / determinant, (a_xx * b_y - a_xy * b_x) / determinant
-        factor = fraction * np.minimum(1.0, reach / np.maximum(np.hypot(d_x, d_y), 1e-300))
-        new_x, new_y = x - factor * d_x, y - factor * d_y
-        if np.all((new_x == x) & (new_y == y) | (missed < 1e-3 * CLOSED) & (fraction < 1e-3)):
-            break
-        new = rays(new_x, new_y)
-        new_missed = np.hypot(new[0], new[1])
-        helps = new_missed < missed
-        x, y, missed = np.where(helps, new_x, x), np.where(helps, new_y, y), np.where(helps, new_missed, missed)
-        state = tuple(np.where(helps, after, before) for after, before in zip(new, state, strict=True))
-        fraction = np.where(helps, np.minimum(1.0, 2.0 * fraction), 0.25 * fraction)
+    missed = np.hypot(state[0], state[1])
+    for n_steps in (NEWTON_STEPS, LAST_STEPS):
+        fraction = np.ones(x.shape)
+        for _ in range(n_steps):
+            b_x, b_y, a_xx, a_xy, a_yy = state
+            determinant = a_xx * a_yy - a_xy**2
+            determinant = np.where(determinant == 0.0, 1e-30, determinant)
+            d_x, d_y = (a_yy * b_x - a_xy * b_y) / determinant, (a_xx * b_y - a_xy * b_x) / determinant
+            factor = fraction * np.minimum(1.0, reach / np.maximum(np.hypot(d_x, d_y), 1e-300))
+            new_x, new_y = x - factor * d_x, y - factor * d_y
+            if np.all((new_x == x) & (new_y == y) | (missed < 1e-3 * CLOSED) & (fraction < 1e-3)):
+                break
+            new = rays(new_x, new_y)
+            new_missed = np.hypot(new[0], new[1])
+            helps = new_missed < missed
+            x, y, missed = np.where(helps, new_x, x), np.where(helps, new_y, y), np.where(helps, new_missed, missed)
+            state = tuple(np.where(helps, after, before) for after, before in zip(new, state, strict=True))
+            fraction = np.where(helps, np.minimum(1.0, 2.0 * fraction), 0.25 * fraction)
     return x, y, missed
 
 
 def _images_its_center(rays: _Rays, middle: tuple[float, float], spokes: Array) -> bool:
-    """Whether there is an image within `FINEST` of a mass's center, which then stands for it.
+    """Whether there is an image within about `FINEST` of a mass's center, which then stands for it.
 
-    There is one if the traced innermost circle goes round the source, and the deflection is continuous inside it: a profile almost
+    There is one if a traced circle around it goes round the source, and the deflection is continuous inside it: a profile almost
     isothermal brings sources far from its own line of sight to an image so close.
     """
-    reach = np.append(np.full(spokes.shape, FINEST), [0.0, 1e-3])
+    reach = np.append(np.full(spokes.shape, 2.0 * FINEST), [0.0, 1e-3])  # beyond what the mesh around it begins with: found twice is once
     angle = np.append(spokes, [0.0, 0.0])
     b_x, b_y, *_ = rays(middle[0] + reach * np.cos(angle), middle[1] + reach * np.sin(angle))
     near, far = np.hypot(b_x[[0, -1]] - b_x[-2], b_y[[0, -1]] - b_y[-2])
@@ -232,12 +232,17 @@ def _images_its_center(rays: _Rays, middle: tuple[float, float], spokes: Array) 
 
 
 def _told_apart(rays: _Rays, x: Array, y: Array, center: tuple[float, float]) -> PointImages:
-    """Distinct images, the brightest first."""
-    _, _, a_xx, a_xy, a_yy = rays(x, y)
+    """Distinct images, the brightest first.
+
+    Two of one parity are the same where they lie no farther apart than the distance from the source of the rays traced from them allows.
+    """
+    b_x, b_y, a_xx, a_xy, a_yy = rays(x, y)
     inverse = a_xx * a_yy - a_xy**2
+    unsure = 2.0 * np.hypot(b_x, b_y) / np.maximum(np.abs(inverse), 1e-12)
     order: list[int] = []
     for i in np.argsort(np.abs(inverse), kind="stable").tolist():
-        if all(np.hypot(x[i] - x[j], y[i] - y[j]) > SAME for j in order):
+        near = [SAME + (inverse[i] * inverse[j] > 0.0) * min(max(unsure[i], unsure[j]), WIDEST_UNSURE) for j in order]
+        if all(np.hypot(x[i] - x[j], y[i] - y[j]) > reach for j, reach in zip(order, near, strict=True)):
             order.append(i)
         if len(order) == MOST_IMAGES:
             break
