@@ -291,7 +291,7 @@ class Samples:
             raise SpecError(f"Samples.from_arrays lacks {', '.join(missing)}; it needs all that to_arrays() gives.")
         columns = {name: np.asarray(arrays[name]) for name in _ARRAYS}
         evidence = {name: float(arrays[name]) for name in ("log_evidence", "log_evidence_error")}
-        return cls(paths=_decoded(arrays["paths"]), **columns, **evidence)  # type: ignore[arg-type]
+        return cls(paths=_decoded(arrays["paths"]), **columns, **evidence)  # type: ignore[arg-type]  # the names are those of the fields
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Samples):

@@ -150,10 +150,9 @@ class Workers(threading.local):
         return self._worker
 
     def renew(self) -> None:
-        """End a worker that has grown beyond `MOST_BYTES`, and start another; between datasets, when it holds nothing unsaved."""
+        """End a worker that has grown beyond `MOST_BYTES`, so that the next request starts another; for when it holds nothing unsaved."""
         if self._worker is not None and self._worker.n_bytes > MOST_BYTES:
             self.close()
-            self.current()
 
     def close(self) -> None:
         """End it where there is one."""

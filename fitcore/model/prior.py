@@ -139,7 +139,7 @@ def checked_number(value: Any, name: str, owner: str, *, allow_infinite: bool = 
     if isinstance(value, (bool, str, bytes, complex)) or (not np.isscalar(value) and getattr(value, "shape", None) != ()):
         raise PriorError(f"{owner}: {name} is {value!r}; it must be one real number.")
     try:
-        number = float(value) + 0.0  # type: ignore[arg-type]
+        number = float(value) + 0.0  # type: ignore[arg-type]  # what float refuses is told below
     except (TypeError, ValueError, OverflowError) as error:
         raise PriorError(f"{owner}: {name} is {value!r:.60}; it must be one real number that a double can hold.") from error
     if math.isnan(number) or (math.isinf(number) and not allow_infinite):

@@ -31,7 +31,7 @@ DIVISIONS = 7
 """How often a cell across a critical curve is halved: two images closer than its last size are found from its corners."""
 MOST_CELLS, MOST_IMAGES = 4096, 64
 """Cells that are divided further, and images that are told apart, at most: reached by rings only."""
-NEWTON_STEPS, LAST_STEPS = 80, 40
+NEWTON_STEPS = 80
 CLOSED = 1e-9
 """An image's traced position agrees with the source to this, arcsec; what does not get there is no image, but the singular center."""
 SAME, WIDEST_UNSURE = 1e-7, 1e-4
@@ -191,28 +191,25 @@ def _seeds(rays: _Rays, u: Array, v: Array, place: Callable[[Array, Array], tupl
 def _polished(rays: _Rays, x: Array, y: Array, reach: Array) -> tuple[Array, Array, Array]:
     """Positions after Newton's method with steps of at most ``reach``, and how far from the source they are traced; arcsec, shape (n,).
 
-    A step that does not help is quartered: the deflection turns over within a step of a steep center. The last steps are whole ones again:
-    near a critical curve a ray that is traced close to the source may still be a thousand times as far from the image.
+    A step that does not help is quartered: the deflection turns over within a step of a steep center.
     """
     state = rays(x, y)
-    missed = np.hypot(state[0], state[1])
-    for n_steps in (NEWTON_STEPS, LAST_STEPS):
-        fraction = np.ones(x.shape)
-        for _ in range(n_steps):
-            b_x, b_y, a_xx, a_xy, a_yy = state
-            determinant = a_xx * a_yy - a_xy**2
-            determinant = np.where(determinant == 0.0, 1e-30, determinant)
-            d_x, d_y = (a_yy * b_x - a_xy * b_y) / determinant, (a_xx * b_y - a_xy * b_x) / determinant
-            factor = fraction * np.minimum(1.0, reach / np.maximum(np.hypot(d_x, d_y), 1e-300))
-            new_x, new_y = x - factor * d_x, y - factor * d_y
-            if np.all((new_x == x) & (new_y == y) | (missed < 1e-3 * CLOSED) & (fraction < 1e-3)):
-                break
-            new = rays(new_x, new_y)
-            new_missed = np.hypot(new[0], new[1])
-            helps = new_missed < missed
-            x, y, missed = np.where(helps, new_x, x), np.where(helps, new_y, y), np.where(helps, new_missed, missed)
-            state = tuple(np.where(helps, after, before) for after, before in zip(new, state, strict=True))
-            fraction = np.where(helps, np.minimum(1.0, 2.0 * fraction), 0.25 * fraction)
+    missed, fraction = np.hypot(state[0], state[1]), np.ones(x.shape)
+    for _ in range(NEWTON_STEPS):
+        b_x, b_y, a_xx, a_xy, a_yy = state
+        determinant = a_xx * a_yy - a_xy**2
+        determinant = np.where(determinant == 0.0, 1e-30, determinant)
+        d_x, d_y = (a_yy * b_x - a_xy * b_y) / determinant, (a_xx * b_y - a_xy * b_x) / determinant
+        factor = fraction * np.minimum(1.0, reach / np.maximum(np.hypot(d_x, d_y), 1e-300))
+        new_x, new_y = x - factor * d_x, y - factor * d_y
+        if np.all((new_x == x) & (new_y == y) | (missed < 1e-3 * CLOSED) & (fraction < 1e-3)):
+            break
+        new = rays(new_x, new_y)
+        new_missed = np.hypot(new[0], new[1])
+        helps = new_missed < missed
+        x, y, missed = np.where(helps, new_x, x), np.where(helps, new_y, y), np.where(helps, new_missed, missed)
+        state = tuple(np.where(helps, after, before) for after, before in zip(new, state, strict=True))
+        fraction = np.where(helps, np.minimum(1.0, 2.0 * fraction), 0.25 * fraction)
     return x, y, missed
 
 
@@ -227,25 +224,26 @@ def _images_its_center(rays: _Rays, middle: tuple[float, float], spokes: Array) 
     b_x, b_y, *_ = rays(middle[0] + reach * np.cos(angle), middle[1] + reach * np.sin(angle))
     near, far = np.hypot(b_x[[0, -1]] - b_x[-2], b_y[[0, -1]] - b_y[-2])
     turn = np.diff(np.unwrap(np.arctan2(b_y[:-2], b_x[:-2])))
-    own = np.hypot(b_x[-2], b_y[-2])
-    return bool(near < 0.5 * far and (own < CLOSED or abs(turn.sum()) > np.pi))
+    return bool(near < 0.5 * far and abs(turn.sum()) > np.pi)
 
 
 def _told_apart(rays: _Rays, x: Array, y: Array, center: tuple[float, float]) -> PointImages:
     """Distinct images, the brightest first.
 
-    Two of one parity are the same where they lie no farther apart than the distance from the source of the rays traced from them allows.
+    Beside a critical curve a ray may end far from the image, though it is traced close to the source. Of two with one parity the better
+    placed stays, where they lie no farther apart than the other's error.
     """
     b_x, b_y, a_xx, a_xy, a_yy = rays(x, y)
-    inverse = a_xx * a_yy - a_xy**2
-    unsure = 2.0 * np.hypot(b_x, b_y) / np.maximum(np.abs(inverse), 1e-12)
-    order: list[int] = []
-    for i in np.argsort(np.abs(inverse), kind="stable").tolist():
-        near = [SAME + (inverse[i] * inverse[j] > 0.0) * min(max(unsure[i], unsure[j]), WIDEST_UNSURE) for j in order]
-        if all(np.hypot(x[i] - x[j], y[i] - y[j]) > reach for j, reach in zip(order, near, strict=True)):
-            order.append(i)
-        if len(order) == MOST_IMAGES:
+    inverse, missed = a_xx * a_yy - a_xy**2, np.hypot(b_x, b_y)
+    unsure = np.minimum(2.0 * missed / np.maximum(np.abs(inverse), 1e-300), WIDEST_UNSURE)
+    kept: list[int] = []
+    for i in np.argsort(missed, kind="stable").tolist():
+        reach = SAME + np.where(inverse[i] * inverse[kept] > 0.0, unsure[i], 0.0)
+        if np.all(np.hypot(x[i] - x[kept], y[i] - y[kept]) > reach):
+            kept.append(i)
+        if len(kept) == MOST_IMAGES:
             break
+    order = np.array(kept, dtype=int)[np.argsort(np.abs(inverse[kept]), kind="stable")]
     x, y, inverse, trace = x[order], y[order], inverse[order], (a_xx + a_yy)[order]
     with np.errstate(divide="ignore"):  # exactly on a critical curve the magnification is infinite
         magnification = 1.0 / inverse
