@@ -173,7 +173,8 @@ def _seeds(rays: _Rays, u: Array, v: Array, place: Callable[[Array, Array], tupl
         corners = list(zip(b_x, b_y, strict=True))
         hit = _encloses(corners[0], corners[1], corners[3]) | _encloses(corners[1], corners[2], corners[3])
         middle_x, middle_y = place(low_u + 0.5 * step_u, low_v + 0.5 * step_v)
-        found.append(np.stack([middle_x, middle_y, size])[:, hit])
+        starts = np.stack([np.vstack([x, middle_x]), np.vstack([y, middle_y]), np.broadcast_to(size, (5, len(size)))])
+        found.append(starts[:, :, hit].reshape(3, -1))  # from one of them alone Newton's method may end at the other image of a pair
         is_positive = a_xx * a_yy > a_xy**2
         reach = 0.5 * np.maximum(np.ptp(b_x, axis=0), np.ptp(b_y, axis=0))
         is_near = (np.abs(b_x).min(axis=0) <= reach) | (b_x.min(axis=0) * b_x.max(axis=0) < 0.0)
