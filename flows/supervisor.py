@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flows.protocol import line, message
@@ -21,6 +21,7 @@ from flows.server import available
 from flows.settings import Settings, child_environment
 
 Event = dict[str, Any]
+LOOK_SECONDS = 0.2
 
 
 class Interrupts:
@@ -128,6 +129,32 @@ def handling(interrupts: Interrupts) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def lines_of(stream: Iterable[str]) -> Iterator[str]:
+    """What a stream brings, read by a thread, while the main thread never sleeps for longer than `LOOK_SECONDS`.
+
+    Python runs a signal's handler in the main thread, between two of its steps. A signal that arrives just before a read has begun does not
+    end that read: its handler would wait for the next line, which may be a minute away.
+    """
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for text in stream:
+                lines.put(text)
+        finally:
+            lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            text = lines.get(timeout=LOOK_SECONDS)
+        except queue.Empty:
+            continue
+        if text is None:
+            return
+        yield text
+
+
 @contextlib.contextmanager
 def alarm(seconds: float | None, call: Callable[[], None]) -> Iterator[None]:
     """Call ``call`` after so many seconds, unless the block has ended by then."""
@@ -185,7 +212,7 @@ def supervise(
         with contextlib.suppress(BrokenPipeError):
             runner.stdin.write(line(job))
             runner.stdin.close()
-        for text in runner.stdout:
+        for text in lines_of(runner.stdout):
             event = message(text)
             interrupts.note(event)
             if event.get("event") == "ended":

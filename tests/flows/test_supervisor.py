@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
 import pytest
 
-from flows.supervisor import Interrupts, handling, told_aside
+from flows.supervisor import Interrupts, handling, lines_of, told_aside
 
 
 def test_a_signal_in_the_midst_of_a_print_prints_after_it() -> None:
@@ -44,3 +45,23 @@ def test_the_handlers_of_before_come_back() -> None:
     with pytest.raises(ZeroDivisionError), handling(Interrupts(lambda text: None)):
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_signal_just_before_a_read_is_answered_before_its_line() -> None:
+    """Whether it came before the read or to another thread: either way it is noted, and the read goes on."""
+    reader, writer = os.pipe()
+    seen: list[bool] = []
+    with os.fdopen(reader, encoding="utf-8") as stream, handling(interrupts := Interrupts(lambda text: None)):
+
+        def another() -> None:
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            threading.Event().wait(2.0)
+            seen.append(interrupts.count == 1)
+            os.write(writer, b"one line\n")
+            os.close(writer)
+
+        timer = threading.Timer(0.3, another)
+        timer.start()
+        assert list(lines_of(stream)) == ["one line\n"]
+        timer.join()
+    assert seen == [True]
