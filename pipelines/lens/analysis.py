@@ -47,7 +47,7 @@ class LensAnalysis(Analysis):
         for redshifts of which the source's is not the larger.
     """
 
-    version = 4
+    version = 5
     batching = "map"
     n_batch = 32
 

@@ -22,6 +22,7 @@ NOTED = {
     "light_ellipticity_2": -0.48,
     "lens_light_inadequacy": 0.02,
     "source_inadequacy": 0.3,
+    "misfit_cell": 4,
 }
 BEST = dict(zip(PARAMETERS, np.linspace(-0.1, 0.1, 21).tolist(), strict=True))
 
@@ -120,7 +121,7 @@ def test_only_the_first_stage_moves_the_priors_to_the_lens(ring: SimpleNamespace
     assert all(isinstance(analysis, LensAnalysis) for analysis in analyses)
     assert [analysis.recenter for analysis in analyses] == [True, False, False]  # pyright: ignore[reportAttributeAccessIssue]
     inadequacies = [analysis.misfit and analysis.misfit.inadequacy for analysis in analyses]  # pyright: ignore[reportAttributeAccessIssue]
-    assert inadequacies == [None, *2 * [Inadequacy(lens_light=0.02, source=0.3)]]
+    assert inadequacies == [None, *2 * [Inadequacy(lens_light=0.02, source=0.3, cell=4)]]
 
 
 def test_settings_of_searches_are_replaced() -> None:
