@@ -31,6 +31,7 @@ EDGE = 1e-3
 ONE_SIGMA = (0.15865525393145707, 0.5, 0.8413447460685429)
 FINDER, FINDER_OF_BANDS = "basin", "bands"
 """The stages that find the solution, of one image and of several; they note how far it is from the data."""
+ELLIPTICITY = ("ellipticity_1", "ellipticity_2")
 OF_THE_LENS = ("mass.", "shear.")
 """A source's shape on a limit says nothing about the lens."""
 
@@ -105,7 +106,9 @@ def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Res
             explained=seen.explained,
             axis_ratio=float(axis_ratio(mass.ellipticity_1, mass.ellipticity_2)),
             shear=float(np.hypot(shear.gamma_1, shear.gamma_2)),
+            ellipticity_offset=float(np.hypot(*(getattr(mass, key) - _noted(basin, f"light_{key}") for key in ELLIPTICITY))),
             center_offset=float(np.hypot(*(getattr(mass, axis) - getattr(first, axis) for axis in ("center_x", "center_y")))),
+            drift=abs(float(mass.einstein_radius) / _noted(basin, "einstein_radius") - 1.0),
             radius_error=relative_error(last.samples, "mass.einstein_radius"),
             at_bound=tuple(path for path in at_bound(last) if path.startswith(OF_THE_LENS)),
             bands=tuple(_measures_of(band) for band in further),
@@ -151,28 +154,28 @@ def _measures_of(band: Seen) -> BandMeasures:
     return BandMeasures(name=band.name, explained=band.explained, offset=farthest / OFFSET_SIGMA)
 
 
+def _noted(basin: Mapping[str, Any], key: str) -> float:
+    return float(basin.get(key, float("nan")))
+
+
 def measures_of_search(basin: Mapping[str, Any]) -> Measures:
     """What the basin search has noted of its solution, for a verdict in seconds; NaN where it has not, which no limit admits."""
-
-    def noted(key: str) -> float:
-        return float(basin.get(key, float("nan")))
-
     return Measures(
         n_images=int(basin.get("n_images", 0)),
-        inside_flux=noted("inside_flux"),
-        explained=noted("explained"),
-        axis_ratio=noted("axis_ratio"),
-        shear=noted("shear"),
-        gap=noted("gap_to_rival"),
-        radius_spread=noted("radius_spread"),
+        inside_flux=_noted(basin, "inside_flux"),
+        explained=_noted(basin, "explained"),
+        axis_ratio=_noted(basin, "axis_ratio"),
+        shear=_noted(basin, "shear"),
+        gap=_noted(basin, "gap_to_rival"),
+        radius_spread=_noted(basin, "radius_spread"),
         n_dissenters=int(basin.get("n_dissenters", 0)),
-        significance=float(np.minimum(noted("inner_significance"), noted("outer_significance"))),
-        amplitudes=(noted("inner_amplitude"), noted("outer_amplitude")),
-        ellipticity_offset=noted("ellipticity_offset"),
-        center_offset=noted("center_offset"),
-        radius_error=noted("radius_error"),
-        lens_gain=noted("lens_gain"),
-        used=noted("used"),
+        significance=float(np.minimum(_noted(basin, "inner_significance"), _noted(basin, "outer_significance"))),
+        amplitudes=(_noted(basin, "inner_amplitude"), _noted(basin, "outer_amplitude")),
+        ellipticity_offset=_noted(basin, "ellipticity_offset"),
+        center_offset=_noted(basin, "center_offset"),
+        radius_error=_noted(basin, "radius_error"),
+        lens_gain=_noted(basin, "lens_gain"),
+        used=_noted(basin, "used"),
     )
 
 

@@ -24,6 +24,7 @@ LEAST_LENS_GAIN = 0.0
 LEAST_USED = 0.6
 LARGEST_CENTER_OFFSET = 0.1
 LARGEST_RADIUS_ERROR = 0.05
+LARGEST_DRIFT = 0.05
 LARGEST_OFFSET = 3.0
 """Of a further band, in sigma of its prior."""
 
@@ -61,6 +62,7 @@ class Measures:
     amplitudes : strength of the images inside and outside in the data, over the model's.
     ellipticity_offset : distance of the mass's ellipticity (two components) from the light's.
     center_offset : distance of the mass's center from the light's, arcsec.
+    drift : distance of the last stage's Einstein radius from that of the solution it began with, over the latter.
     radius_error : standard deviation of the Einstein radius over its value.
     lens_gain : by how much lensing beats the same source unlensed in the image, as a fraction of what the source is worth.
     used : fraction of the pixels within the mask radius that are used.
@@ -83,6 +85,7 @@ class Measures:
     radius_error: float
     lens_gain: float
     used: float
+    drift: float = 0.0
     at_bound: tuple[str, ...] = ()
     bands: tuple[BandMeasures, ...] = ()
 
@@ -164,6 +167,10 @@ def _doubts(m: Measures) -> list[str]:
         (
             m.radius_spread < LARGEST_SPREAD,
             f"source: models differ by {m.radius_spread:.1%} in the Einstein radius; below {LARGEST_SPREAD:.0%} they agree",
+        ),
+        (
+            m.drift < LARGEST_DRIFT,
+            f"source: the last stage moved the Einstein radius by {m.drift:.1%}; below {LARGEST_DRIFT:.0%} it is the same solution",
         ),
         (
             m.radius_error < LARGEST_RADIUS_ERROR,

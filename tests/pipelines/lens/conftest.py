@@ -131,10 +131,11 @@ def ring() -> SimpleNamespace:
 
 NOTED = {
     "gap_to_rival": float("inf"), "radius_spread": 0.01, "n_dissenters": 0, "inner_significance": 30.0, "outer_significance": 50.0,
-    "inner_amplitude": 1.0, "outer_amplitude": 1.0, "ellipticity_offset": 0.05, "used": 1.0, "lens_gain": 0.2,
+    "inner_amplitude": 1.0, "outer_amplitude": 1.0, "ellipticity_offset": 0.2, "used": 1.0, "lens_gain": 0.2,
     "center_offset": 0.01, "radius_error": 0.002, "lens_light_inadequacy": 0.01, "source_inadequacy": 0.02, "misfit_cell": 4,
     "lens_light_inadequacy_B": 0.01, "source_inadequacy_B": 0.03, "misfit_cell_B": 4,
     **{f"misfit_at.{path}": value for path, value in zip(PARAMETERS, RING_TRUTH.tolist(), strict=True)},
+    "einstein_radius": 1.03 * float(RING_TRUTH[PARAMETERS.index("mass.einstein_radius")]),
     "light_ellipticity_1": float(RING_TRUTH[2]), "light_ellipticity_2": float(RING_TRUTH[3]),
 }  # fmt: skip
 """What a basin search that has found the ring says of it."""

@@ -33,6 +33,8 @@ def test_the_known_lens_is_measured_right(found: Assessment, ring: SimpleNamespa
     assert measures.explained > 0.95
     assert 0.2 < measures.inside_flux < 0.7
     assert measures.at_bound == ()
+    assert measures.drift == pytest.approx(0.03 / 1.03, abs=0.003)  # as the noted radius is 3 % too large
+    assert measures.ellipticity_offset == pytest.approx(np.hypot(*(ring.truth[8:10] - ring.truth[2:4])), abs=0.02)  # the first noted 0.2
 
 
 def test_chi_squared_is_that_of_the_likelihood(found: Assessment, ring_chain: SimpleNamespace) -> None:
