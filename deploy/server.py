@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from prefect.client.schemas.actions import (
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.client.schemas.sorting import AutomationSort, DeploymentSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.workers.process import ProcessWorker
 
@@ -83,7 +85,7 @@ class Server:
 
     def _deployments(self) -> Iterator[Found]:
         flows: dict[Any, str] = {}
-        for deployment in _pages(self.client.read_deployments):
+        for deployment in _pages(functools.partial(self.client.read_deployments, sort=DeploymentSort.NAME_ASC)):
             if deployment.flow_id not in flows:
                 flows[deployment.flow_id] = self.client.read_flow(deployment.flow_id).name
             thing = Thing(kind="deployment", name=f"{flows[deployment.flow_id]}/{deployment.name}", fields=_fields(deployment))
@@ -133,7 +135,7 @@ class Server:
         self.client.update_deployment(identity, update)  # type: ignore[arg-type]
 
     def _automations(self) -> Iterator[Found]:
-        for automation in self.client.read_automations():
+        for automation in _pages(functools.partial(self.client.read_automations, sort=AutomationSort.NAME_ASC)):
             thing = Thing(kind="automation", name=automation.name, fields=fields_of(automation))
             yield Found(thing=thing, id=str(automation.id), is_ours=automation.description == mark_of(self.name))
 
