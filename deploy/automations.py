@@ -66,7 +66,7 @@ def automations_of(name: str, tag: str, mark: str, recovery: Recovery, attempts:
                 name=f"fitcore {name}: {title}",
                 description=mark,
                 trigger=trigger,
-                actions=[ChangeFlowRunState(state=state, name=state_name, message=message)],
+                actions=[ChangeFlowRunState(state=state, name=state_name, message=message, force=False)],
             )
         )
         for title, trigger, state, state_name, message in made

@@ -56,7 +56,7 @@ def write_report(target: str, cached: list[str], request: dict[str, Any]) -> str
 
 
 def run_stages(
-    stages: Sequence[str], latent_stage: str, target: str, request: dict[str, Any], latents_of: Callable[[str, dict[str, str]], str]
+    stages: Sequence[str], latent_stage: str, target: str, request: dict[str, Any], latents_of: Callable[[str, dict[str, str]], object]
 ) -> str:
     """Run or find the stages in order, the latent variables by ``latents_of``, and the report; to be called within a flow."""
     publisher, listener = Publisher(), WORKERS.listener

@@ -47,10 +47,13 @@ class Worker:
         self.is_stopping = True
 
     def send(self, **event: Any) -> None:
-        """Write one event."""
+        """Write one event; where nobody listens any more, the search saves at its next batch instead of failing in the midst of one."""
         with self._lock:
-            self.output.write(line(event))
-            self.output.flush()
+            try:
+                self.output.write(line(event))
+                self.output.flush()
+            except BrokenPipeError:
+                self.is_stopping = True
 
     def serve(self, requests: TextIO) -> None:
         """Answer every request of the input, in order."""

@@ -54,9 +54,9 @@ def test_what_is_refused_before_any_work(request_of: Callable[..., dict[str, Any
 
 def test_attempts_are_counted_by_the_store_or_by_the_run_and_told() -> None:
     refuse_beyond(3, ["a", "b"], ["c", "d"])
-    for in_store, of_run in ((["a", "b", "x"], ["c"]), (["a"], ["b", "c", "x"])):
+    for in_store, of_run in ((["a", "b", "c"], ["x"]), (["a"], ["b", "c", "x"])):
         with pytest.raises(AttemptsSpentError, match=r"(?s)3 attempts are allowed.*a\n.*b.*c.*x.*larger number of attempts"):
-            refuse_beyond(3, sorted(in_store, key="abcx".index), of_run)
+            refuse_beyond(3, in_store, of_run)
 
 
 def test_only_attempts_in_vain_count(
