@@ -12,6 +12,7 @@ from prefect import flow, get_client, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
 
 from fitcore import ConfigError, Store
 from flows import catalogue
@@ -127,7 +128,11 @@ def _start(found: Found, common: dict[str, Any], deployment: str, attempts: int)
 
 def _earlier(client: SyncPrefectClient, key: str) -> list[Any]:
     keys = [f"{key}-{number}" for number in range(1, MOST_RUNS + 1)]
-    return client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)))
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)),
+        sort=FlowRunSort.START_TIME_ASC,
+        limit=MOST_RUNS,
+    )
 
 
 def _in_place(found: Found, common: dict[str, Any]) -> str:
