@@ -83,7 +83,7 @@ def _parameters(file: File, deployment: FitDeployment | CampaignDeployment, base
     if isinstance(deployment, CampaignDeployment):
         fitting = file.deployments[deployment.parameters.fit]
         return {
-            **_parameters(file, fitting, base),
+            **{name: value for name, value in _parameters(file, fitting, base).items() if name != "dataset"},
             "folder": rooted(base, deployment.parameters.folder),
             "most": deployment.parameters.most,
             "deployment": f"fit/{deployment.parameters.fit}",

@@ -92,6 +92,14 @@ def test_paths_begin_at_the_folder_of_the_file(things: Callable[..., list[Thing]
     assert fields["campaign/night"]["parameters"]["deployment"] == "fit/toy"
 
 
+def test_a_flow_takes_every_parameter_that_is_given(things: Callable[..., list[Thing]]) -> None:
+    given = {"pipeline": "toy", "dataset": "lens"}
+    deployments = [thing for thing in things(deployments__toy__parameters=given) if thing.kind == "deployment"]
+    assert len(deployments) == 2
+    for thing in deployments:
+        assert set(thing.fields["parameters"]) <= set(thing.fields["parameter_schema"]["properties"]), thing.name
+
+
 def test_the_automations_wait_and_look_at_our_runs_alone(things: Callable[..., list[Thing]]) -> None:
     triggers = {thing.name: thing.fields["trigger"] for thing in things() if thing.kind == "automation"}
     for name, within in (("fitcore toys: no heartbeat", 90.0), ("fitcore toys: crashed", 20.0)):
