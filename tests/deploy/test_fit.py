@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -159,3 +160,16 @@ def test_what_a_users_code_prints_is_no_event(caplog: pytest.LogCaptureFixture) 
         deployed.say(logging.getLogger("test"), {"x": 1})
         deployed.say(logging.getLogger("test"), {"event": "warning", "kind": "UserWarning", "text": "flat"})
     assert [record.getMessage() for record in caplog.records] == ["UserWarning: flat"]
+
+
+def test_a_worker_that_nobody_listens_to_saves_instead_of_failing() -> None:
+    from flows.worker import Worker
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    worker = Worker(Closed(), threads=1)
+    assert not worker.is_stopping
+    worker.send(event="progress")
+    assert worker.is_stopping

@@ -51,6 +51,16 @@ class Api:
         assert answer.is_success, answer.text
         return answer.json()
 
+    def clear(self) -> None:
+        """Leave nothing behind: the names of the deployments are the same in every test."""
+        for item in self.ask("deployments/filter", deployments={"tags": {"all_": [f"fitcore-{self.name}"]}}):
+            httpx.delete(f"{self.url}/deployments/{item['id']}", timeout=60)
+        for item in self.ask("automations/filter"):
+            if item["name"].startswith(f"fitcore {self.name}:"):
+                httpx.delete(f"{self.url}/automations/{item['id']}", timeout=60)
+        for pool in self.there()[0]:
+            httpx.delete(f"{self.url}/work_pools/{pool}", timeout=60)
+
     def there(self) -> tuple[list[str], list[str], list[str]]:
         """Names of the pools, deployments and automations of this test."""
         tagged = {"deployments": {"tags": {"all_": [f"fitcore-{self.name}"]}}}
@@ -76,9 +86,11 @@ class Api:
 
 
 @pytest.fixture
-def api(server: str, write: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Api:
+def api(server: str, write: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     monkeypatch.setenv("PREFECT_API_URL", server)
-    return Api(server, write, capsys)
+    made = Api(server, write, capsys)
+    yield made
+    made.clear()
 
 
 @pytest.fixture
