@@ -1,4 +1,4 @@
-"""Prefect flows and the command line. Only this package knows Prefect; the work itself is done by `fitcore` and `pipelines`."""
+"""Prefect flows and the command line. Only this package and `deploy` know Prefect; the work itself is done by `fitcore` and `pipelines`."""
 
 from flows import early
 

@@ -6,7 +6,7 @@ This is where Prefect's side and a science's side meet; `Entry` is all that the 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -96,3 +96,12 @@ def find(name: str) -> Entry:
     near = difflib.get_close_matches(name, names(), 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ConfigError(f"There is no pipeline {name!r}; installed are {names()}.{hint}")
+
+
+def check_stages(entry: Entry, names: Iterable[str], told: str = "") -> None:
+    """Raise ConfigError, with the nearest name, where a pipeline has no stage of one of these names; ``told`` begins its text."""
+    for stage in names:
+        if stage not in entry.stage_names:
+            near = difflib.get_close_matches(stage, entry.stage_names, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{told}pipeline {entry.name!r} has no stage {stage!r}; it has {list(entry.stage_names)}.{hint}")

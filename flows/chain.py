@@ -6,6 +6,7 @@ and shows. The work runs in the worker process (`flows.worker`), so that this pr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prefect import flow, task
@@ -54,6 +55,34 @@ def write_report(target: str, cached: list[str], request: dict[str, Any]) -> str
     return WORKERS.current().ask("report", target=target, cached=cached, **request)
 
 
+def run_stages(
+    stages: Sequence[str], latent_stage: str, target: str, request: dict[str, Any], latents_of: Callable[[str, dict[str, str]], object]
+) -> str:
+    """Run or find the stages in order, the latent variables by ``latents_of``, and the report; to be called within a flow."""
+    publisher, listener = Publisher(), WORKERS.listener
+    cached: list[str] = []
+    rows: list[dict[str, Any]] = []
+
+    def hear(event: dict[str, Any]) -> None:
+        if event.get("event") == "outcome":
+            rows.append({key: event[key] for key in ("name", "digest", "cached", "n_calls", "log_evidence", "seconds", "grade")})
+            cached.extend([event["name"]] if event["cached"] else [])
+        publisher.tell("progress", event)
+        listener(event)
+
+    WORKERS.listener = hear
+    try:
+        digests: dict[str, str] = {}
+        for stage in stages:
+            digests[stage] = search(stage, dict(digests), request)
+        latents_of(latent_stage, digests)
+        report = write_report(target, cached, request)
+        publisher.table("stages", rows)
+        return report
+    finally:
+        WORKERS.listener = listener
+
+
 @flow(name="latents", persist_result=False, retries=0)
 def latents(dataset: str, pipeline: str, store: str, seed: int, stage: str, digests: dict[str, str], settings: Settings) -> str:
     """The latent variables of one stored stage: a flow of its own, so that it can be deployed where a GPU is."""
@@ -73,25 +102,4 @@ def chain(dataset: str, pipeline: str, store: str, seed: int, stages: list[str],
     settings : search settings to replace, by stage and field.
     """
     request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
-    publisher, listener = Publisher(), WORKERS.listener
-    cached: list[str] = []
-    rows: list[dict[str, Any]] = []
-
-    def hear(event: dict[str, Any]) -> None:
-        if event.get("event") == "outcome":
-            rows.append({key: event[key] for key in ("name", "digest", "cached", "n_calls", "log_evidence", "seconds", "grade")})
-            cached.extend([event["name"]] if event["cached"] else [])
-        publisher.tell("progress", event)
-        listener(event)
-
-    WORKERS.listener = hear
-    try:
-        digests: dict[str, str] = {}
-        for stage in stages:
-            digests[stage] = search(stage, dict(digests), request)
-        latents(stage=latent_stage, digests=digests, **request)
-        report = write_report(target, cached, request)
-        publisher.table("stages", rows)
-        return report
-    finally:
-        WORKERS.listener = listener
+    return run_stages(stages, latent_stage, target, request, lambda stage, digests: latents(stage=stage, digests=digests, **request))

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from fitcore import ConfigError, FitcoreError, Store, StoreError
 from fitcore.stored import summary_of
-from flows import catalogue, doctor, early, settings, upkeep
+from flows import catalogue, deploying, doctor, early, settings, upkeep
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import INTERRUPTED_TWICE, WRONG_INPUT, parse_duration, run_datasets
 from flows.records import checked, row_of
@@ -236,6 +236,17 @@ def why_miss(
     one, other = (upkeep.specs_of(text, kept, pipeline, seed) for text in (first, second))
     for line in upkeep.why_miss(one, other):
         typer.echo(line)
+
+
+@app.command(epilog="Example: fitcore deploy deploy/nightly.yaml --dry-run")
+@guarded
+def deploy(
+    file: Annotated[Path, typer.Argument(help="Settings file: store, pools, deployments, schedules.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change; change nothing.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what an earlier deploy made and the file no longer has.")] = False,
+) -> None:
+    """Make the Prefect server of PREFECT_API_URL run what a settings file says. Run again, it changes nothing."""
+    raise typer.Exit(deploying.deploy(file, settings.read(), is_dry=dry_run, is_pruning=prune))
 
 
 @app.command(name="doctor", epilog="Example: fitcore doctor")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ import yaml
 from fitcore import ConfigError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
 from fitcore.stored import latents_part
-from flows.catalogue import Entry, chain_of, find
+from flows.catalogue import Entry, chain_of, check_stages, find
 from flows.console import Display
 from flows.early import INTERRUPTED
-from flows.records import checked, row_of, unfinished_row
+from flows.records import checked, report_path, row_of, unfinished_row
 from flows.settings import Settings
 from flows.supervisor import supervise
 
@@ -89,10 +88,7 @@ def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, An
         stage, dot, field = key.strip().partition(".")
         if not (equals and dot and stage and field):
             raise ConfigError(f"--set {item!r} is not of the form stage.field=value, such as {entry.stage_names[-1]}.n_eff=1000.")
-        if stage not in entry.stage_names:
-            near = difflib.get_close_matches(stage, entry.stage_names, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"--set {item!r}: pipeline {entry.name!r} has no stage {stage!r}; it has {list(entry.stage_names)}.{hint}")
+        check_stages(entry, [stage], f"--set {item!r}: ")
         try:
             value = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -154,7 +150,7 @@ def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display
                 f"{twin.path} and {path} both have the name {dataset.name!r}; results are listed by name. "
                 "Set another name in one's info.yaml."
             )
-        plans.append(Plan(path=path, dataset=dataset, report=store.reports / entry.name / f"{dataset.name}.html"))
+        plans.append(Plan(path=path, dataset=dataset, report=report_path(store, entry.name, dataset.name)))
     if not plans:
         raise ConfigError(f"None of the {len(paths)} datasets can be read; the reasons are above.")
     return plans, bad

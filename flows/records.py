@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -52,6 +53,11 @@ class _Noted(_Strict):
     seed: int
     settings: dict[str, dict[str, Any]]
     report: str
+
+
+def report_path(store: Store, pipeline: str, name: str) -> Path:
+    """Where the report of a dataset of that name goes."""
+    return store.reports / pipeline / f"{name}.html"
 
 
 def links_of(pipeline: Pipeline) -> list[dict[str, Any]]:

@@ -20,9 +20,10 @@ from fitcore import FitcoreError, Result, SearchInterruptedError, StageOutcome, 
 from fitcore.chain import outcome_of
 from fitcore.search.base import ProgressEvent
 from flows import catalogue
+from flows.attempts import unfinished_attempts
 from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
-from flows.records import command_of, links_of, record
+from flows.records import command_of, links_of, record, report_path
 from flows.settings import read
 
 SECONDS_BETWEEN_EVENTS = 0.5
@@ -46,10 +47,13 @@ class Worker:
         self.is_stopping = True
 
     def send(self, **event: Any) -> None:
-        """Write one event."""
+        """Write one event; where nobody listens any more, the search saves at its next batch instead of failing in the midst of one."""
         with self._lock:
-            self.output.write(line(event))
-            self.output.flush()
+            try:
+                self.output.write(line(event))
+                self.output.flush()
+            except BrokenPipeError:
+                self.is_stopping = True
 
     def serve(self, requests: TextIO) -> None:
         """Answer every request of the input, in order."""
@@ -76,7 +80,10 @@ class Worker:
         pipeline = catalogue.chain_of(entry, dataset, request["settings"])
         store, seed = Store(request["store"], key=self.key), request["seed"]
         if operation == "stages":
-            return list(pipeline.stage_names)
+            target = report_path(store, entry.name, dataset.name)
+            return {"stages": list(pipeline.stage_names), "latent_stage": entry.latent_stage, "target": str(target)}
+        if operation == "attempts":
+            return unfinished_attempts(pipeline, entry.latent_stage, dataset, store, seed)
         if operation == "stage":
             outcome = run_stage(
                 pipeline,

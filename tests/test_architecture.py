@@ -21,7 +21,7 @@ MAY_WRITE = (
 )
 MAY_READ_ENVIRONMENT = ("flows/settings.py",)
 MAY_JIT = ("fitcore/evaluation.py",)
-MAY_IMPORT_PREFECT = ("flows/",)
+MAY_IMPORT_PREFECT = ("flows/", "deploy/")
 WRITERS = {"write_text", "write_bytes", "mkdir", "unlink", "rename", "replace_file", "makedirs", "savez", "writeto", "mkdtemp"}
 
 

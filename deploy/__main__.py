@@ -1,0 +1,95 @@
+"""``python -m deploy FILE [--dry-run] [--prune]``, started by `fitcore deploy`: one line for each thing on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import httpx
+from prefect import get_client
+from prefect.exceptions import PrefectException
+
+from deploy.changes import LEFT, SAME, compare, line
+from deploy.schema import load
+from deploy.server import Server
+from deploy.wanted import things_of
+from fitcore import ConfigError
+from flows.console import printable
+from flows.server import NAMED_SECONDS, ServerError, wait_until_ready
+from flows.settings import read
+
+WRONG_INPUT = 2
+
+
+def deploy(path: Path, *, is_dry: bool, is_pruning: bool) -> None:
+    """Make the server as the file says.
+
+    Raises
+    ------
+    ConfigError
+        for a file that cannot be used, or a name that is taken.
+    ServerError
+        when no server is named, none answers, or it refuses.
+    """
+    settings = read()
+    if settings.prefect_api_url is None:
+        raise ServerError(
+            "PREFECT_API_URL is not set: deployments need a server that lasts. Start one by 'prefect server start', and set the variable "
+            "to its address, such as http://127.0.0.1:4200/api."
+        )
+    file = load(path)
+    wanted = things_of(file, path.absolute().parent)
+    wait_until_ready(settings.prefect_api_url, min(NAMED_SECONDS, settings.server_seconds))
+    try:
+        with get_client(sync_client=True) as client:
+            server = Server(client, file.name)
+            changes = compare(wanted, server.found())
+            n_changed = 0
+            for change in changes:
+                is_kept = change.what == SAME or (change.what == LEFT and not is_pruning)
+                if not is_dry and not is_kept:
+                    server.apply(change)
+                n_changed += not is_kept
+                print(printable(line(change, is_dry=is_dry, is_pruning=is_pruning)), flush=True)
+    except httpx.HTTPStatusError as error:
+        raise ServerError(refused(settings.prefect_api_url, error)) from error
+    except (httpx.HTTPError, PrefectException) as error:
+        raise ServerError(
+            f"The Prefect server at {settings.prefect_api_url} failed: {type(error).__name__}: {error}. What was told above is done; run "
+            "the same command again."
+        ) from error
+    told = "would change" if is_dry else "changed"
+    print(f"{len(changes)} things, {n_changed} {told}" if n_changed else f"{len(changes)} things, nothing to change")
+
+
+def refused(url: str, error: httpx.HTTPStatusError) -> str:
+    """What a refusal of the server means."""
+    if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return (
+            f"The Prefect server at {url} does not accept the password ({error.response.status_code}). Set PREFECT_API_AUTH_STRING to what "
+            "the server has in PREFECT_SERVER_API_AUTH_STRING, as user:password."
+        )
+    return (
+        f"The Prefect server at {url} refused {error.request.method} {error.request.url.path} with {error.response.status_code}: "
+        f"{error.response.text[:300]}. Is it a server of the same version as here?"
+    )
+
+
+def main() -> int:
+    """Entry point; the exit code."""
+    parser = argparse.ArgumentParser(prog="fitcore deploy")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--prune", action="store_true")
+    words = parser.parse_args()
+    try:
+        deploy(words.file, is_dry=words.dry_run, is_pruning=words.prune)
+    except (ConfigError, ServerError) as error:
+        print(printable(f"error: {error}"), file=sys.stderr)
+        return WRONG_INPUT
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

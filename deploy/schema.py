@@ -1,0 +1,225 @@
+"""The settings file of `fitcore deploy`: its form, and what is told of one that cannot be used. No server is asked here."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import available_timezones
+
+import yaml
+from prefect.client.schemas.schedules import CronSchedule
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fitcore import ConfigError
+from flows import catalogue
+from flows.campaign import MOST
+from flows.deployed import ATTEMPTS
+
+LARGEST_FILE = 1_000_000
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Positive = Annotated[int, Field(ge=1)]
+T = TypeVar("T")
+
+
+def one_of(value: str, allowed: list[str], what: str) -> str:
+    """The value, where it is allowed; ValueError with the nearest one otherwise."""
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(value, allowed, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    listed = f"; there are: {', '.join(allowed)}" if len(allowed) < 30 else ""
+    raise ValueError(f"{value!r} is no {what}{listed}.{hint}")
+
+
+class _Strict(BaseModel):
+    """A part of the file: no other keys, and no value taken for one of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        for key in value if isinstance(value, dict) else ():
+            one_of(str(key), list(cls.model_fields), "key here")
+        return value
+
+
+class Pool(_Strict):
+    """A work pool: where a worker takes its runs from."""
+
+    type: Literal["process"] = "process"
+    concurrency: Positive | None = None
+
+
+class Schedule(_Strict):
+    """When: a cron expression, in a time zone."""
+
+    cron: str
+    timezone: str
+
+    @field_validator("cron")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        try:
+            CronSchedule(cron=value)
+        except ValueError as error:
+            raise ValueError(
+                f"{value!r} is no cron expression; it must have minute, hour, day of month, month and day of week, such as '0 2 * * *'."
+            ) from error
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, value: str) -> str:
+        try:
+            return one_of(value, sorted(available_timezones()), "time zone")
+        except ValueError as error:
+            raise ValueError(f"{error} Give an IANA name, such as 'Europe/Paris' or 'UTC'.") from None
+
+
+class FitParameters(_Strict):
+    """How each dataset is fitted; ``dataset`` only where a schedule fits one and the same."""
+
+    pipeline: str = "lens"
+    seed: Annotated[int, Field(ge=0)] = 0
+    settings: dict[str, dict[str, int | float | str | bool]] = {}
+    attempts: Positive = ATTEMPTS
+    dataset: str | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> FitParameters:
+        one_of(self.pipeline, catalogue.names(), "pipeline that is installed here")
+        try:
+            catalogue.check_stages(catalogue.find(self.pipeline), self.settings, "settings: ")
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class CampaignParameters(_Strict):
+    """Which folder, fitted by which deployment of this file, and how many runs are started at most in one go."""
+
+    folder: str
+    fit: Name
+    most: Positive = MOST
+
+
+class _Deployment(_Strict):
+    pool: Name
+    schedule: Schedule | None = None
+    concurrency: Positive | None = None
+    collision: Literal["enqueue", "cancel_new"] = "enqueue"
+    paused: bool = False
+    threads: Positive | None = None
+
+
+class FitDeployment(_Deployment):
+    """A deployment of the flow `fit`."""
+
+    flow: Literal["fit"]
+    parameters: FitParameters = FitParameters.model_construct()
+
+    @model_validator(mode="after")
+    def _has_dataset(self) -> FitDeployment:
+        if self.schedule is not None and self.parameters.dataset is None:
+            raise ValueError("it has a schedule and no dataset. Give parameters.dataset, or schedule a campaign over a folder.")
+        return self
+
+
+class CampaignDeployment(_Deployment):
+    """A deployment of the flow `campaign`."""
+
+    flow: Literal["campaign"]
+    parameters: CampaignParameters
+
+
+class Recovery(_Strict):
+    """Seconds: between two heartbeats, until a silent run counts as crashed, and until a crashed one is set back."""
+
+    heartbeat: Annotated[int, Field(ge=30)] = 30
+    zombie: int = 90
+    requeue: Annotated[int, Field(ge=20)] = 60
+
+    @model_validator(mode="after")
+    def _beats_enough(self) -> Recovery:
+        if self.zombie < 3 * self.heartbeat:
+            raise ValueError(
+                f"zombie is {self.zombie} s and heartbeat {self.heartbeat} s: a run counts as crashed after three heartbeats missed. "
+                f"Give zombie at least {3 * self.heartbeat}."
+            )
+        return self
+
+
+class File(_Strict):
+    """The whole file. ``name`` marks on the server what is made of it."""
+
+    name: Name
+    store: str
+    pools: Annotated[dict[Name, Pool], Field(min_length=1)]
+    deployments: dict[Name, Annotated[FitDeployment | CampaignDeployment, Field(discriminator="flow")]] = {}
+    recovery: Recovery = Recovery()
+
+    @model_validator(mode="after")
+    def _known_names(self) -> File:
+        fits = [name for name, deployment in self.deployments.items() if deployment.flow == "fit"]
+        for name, deployment in self.deployments.items():
+            try:
+                one_of(deployment.pool, list(self.pools), "pool of this file")
+                if isinstance(deployment, CampaignDeployment):
+                    one_of(deployment.parameters.fit, fits, "deployment of the flow 'fit' in this file")
+            except ValueError as error:
+                raise ValueError(f"deployment {name!r}: {error}") from None
+        return self
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key!r} is given twice in one place, once on line {node.start_mark.line + 1} or below")
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path) -> File:
+    """The settings in a file.
+
+    Raises
+    ------
+    ConfigError
+        when it cannot be read, or not used: one line for each fault, with its place, the value, what is allowed and the remedy.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ConfigError(
+                f"{path} has {path.stat().st_size:,} bytes; a settings file has {LARGEST_FILE:,} at most. Is it another file?"
+            )
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        value = loader.get_single_data()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The settings file {path} cannot be read: {error}. Name one that can.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"The settings file {path} is no YAML that can be used: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"The settings file {path} holds {reprlib.repr(value)}; it must hold keys: {', '.join(File.model_fields)}.")
+    try:
+        return File.model_validate(value)
+    except ValidationError as error:
+        faults = "\n".join(f"  {fault(item)}" for item in error.errors(include_url=False))
+        raise ConfigError(f"The settings file {path} cannot be used:\n{faults}") from error
+
+
+def fault(item: Any) -> str:
+    """One fault in a line."""
+    where = ".".join(str(part) for part in item["loc"]) or "the file"
+    if item["type"] == "value_error":
+        return f"{where}: {item['ctx']['error']}"
+    if item["type"] == "missing":
+        return f"{where}: it is missing. Give it."
+    if item["type"] == "string_pattern_mismatch":
+        return f"{where}: {item['input']!r} is no name; it must have small letters, digits and hyphens, 63 at most. Choose such a name."
+    return f"{where}: {item['msg']}; it is {reprlib.repr(item['input'])}. Correct it."

@@ -1,0 +1,104 @@
+"""What a settings file asks of a server: work pools, deployments and automations as plain data that can be compared."""
+
+from __future__ import annotations
+
+import os.path
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.utilities.callables import parameter_schema
+
+from deploy.automations import automations_of
+from deploy.schema import CampaignDeployment, File, FitDeployment
+from flows.campaign import campaign
+from flows.deployed import fit
+
+ENTRYPOINTS = {"fit": "flows.deployed.fit", "campaign": "flows.campaign.campaign"}
+SCHEMAS = {"fit": parameter_schema(fit.fn), "campaign": parameter_schema(campaign.fn)}
+OURS = "fitcore"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """A work pool, deployment or automation: its kind, its name, and its fields as JSON would hold them."""
+
+    kind: str
+    name: str
+    fields: dict[str, Any]
+
+
+def tag_of(name: str) -> str:
+    """The tag of the deployments of a file, and so of their runs."""
+    return f"{OURS}-{name}"
+
+
+def mark_of(name: str) -> str:
+    """The description of what cannot have a tag."""
+    return f"Made by 'fitcore deploy' from the settings file named {name}; changes made here are undone by its next run."
+
+
+def things_of(file: File, base: Path) -> list[Thing]:
+    """All that the file asks for, in the order in which it must be made; relative paths begin at ``base``."""
+    pools = [
+        Thing(kind="pool", name=name, fields={"type": pool.type, "concurrency": pool.concurrency, "description": mark_of(file.name)})
+        for name, pool in file.pools.items()
+    ]
+    deployments = [
+        Thing(kind="deployment", name=f"{deployment.flow}/{name}", fields=_fields(file, deployment, base))
+        for name, deployment in file.deployments.items()
+    ]
+    attempts = [item.parameters.attempts for item in file.deployments.values() if isinstance(item, FitDeployment)]
+    found = automations_of(file.name, tag_of(file.name), mark_of(file.name), file.recovery, max(attempts, default=1))
+    return [*pools, *deployments, *(Thing(kind="automation", name=name, fields=fields) for name, fields in found.items())]
+
+
+def _fields(file: File, deployment: FitDeployment | CampaignDeployment, base: Path) -> dict[str, Any]:
+    environment = {
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(file.recovery.heartbeat),
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    }
+    if deployment.threads is not None:
+        environment["FITCORE_THREADS"] = str(deployment.threads)
+    schedule = deployment.schedule
+    return {
+        "pool": deployment.pool,
+        "parameters": _parameters(file, deployment, base),
+        "schedules": [] if schedule is None else [{"cron": schedule.cron, "timezone": schedule.timezone, "active": True}],
+        "paused": deployment.paused,
+        "concurrency": deployment.concurrency,
+        "collision": deployment.collision.upper(),
+        "environment": environment,
+        "entrypoint": ENTRYPOINTS[deployment.flow],
+        "parameter_schema": SCHEMAS[deployment.flow].model_dump(mode="json"),
+        "description": mark_of(file.name),
+        "tags": sorted((OURS, tag_of(file.name))),
+    }
+
+
+def _parameters(file: File, deployment: FitDeployment | CampaignDeployment, base: Path) -> dict[str, Any]:
+    """Every parameter given explicitly; a campaign has those of the deployment that fits."""
+    if isinstance(deployment, CampaignDeployment):
+        fitting = file.deployments[deployment.parameters.fit]
+        return {
+            **{name: value for name, value in _parameters(file, fitting, base).items() if name != "dataset"},
+            "folder": rooted(base, deployment.parameters.folder),
+            "most": deployment.parameters.most,
+            "deployment": f"fit/{deployment.parameters.fit}",
+        }
+    given = deployment.parameters
+    return {
+        "pipeline": given.pipeline,
+        "store": rooted(base, file.store),
+        "seed": given.seed,
+        "settings": given.settings,
+        "attempts": given.attempts,
+        **({} if given.dataset is None else {"dataset": rooted(base, given.dataset)}),
+    }
+
+
+def rooted(base: Path, path: str) -> str:
+    """A path of the file from the root: runs start in folders of their own."""
+    return os.path.normpath(base.absolute() / path)

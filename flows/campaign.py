@@ -1,0 +1,144 @@
+"""The flow `campaign`: every dataset of a folder that is not finished in the store becomes a run of `fit`, each only once."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from prefect import flow, get_client, get_run_logger
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
+
+from fitcore import ConfigError, Store
+from flows import catalogue
+from flows.artifacts import Publisher
+from flows.chain import Settings
+from flows.deployed import ATTEMPTS, fit
+from flows.inbox import Found, look
+from flows.settings import read
+
+MOST = 100
+MOST_RUNS = 50
+"""Runs of the same work that are looked for."""
+GIVEN_UP = datetime.timedelta(hours=1)
+"""After which nobody sets a crashed run back any more."""
+
+
+class Earlier(Protocol):
+    """An earlier run of the same work, as Prefect's client has it."""
+
+    idempotency_key: str | None
+    state: Any
+
+
+@flow(name="campaign", persist_result=False, retries=0)
+def campaign(
+    folder: str,
+    pipeline: str,
+    store: str,
+    seed: int = 0,
+    settings: Settings | None = None,
+    attempts: int = ATTEMPTS,
+    most: int = MOST,
+    deployment: str | None = None,
+) -> dict[str, int]:
+    """Start a run of `fit` for each dataset in ``folder`` that is not finished; how many were found, started, and so on.
+
+    What was started before and is waiting or running is left alone, and so is what failed: a person looks at it. A dataset that cannot be
+    read is told, and harms no other.
+
+    Parameters
+    ----------
+    folder, store : paths, as seen by the machine that runs this; each folder in ``folder`` is a dataset.
+    most : how many to start at most; the rest is for the next time.
+    deployment : name of the deployment that runs them, as ``fit/NAME``; None runs them here, one after another.
+    """
+    if not Path(folder).is_absolute() or not Path(store).is_absolute():
+        raise ConfigError(
+            f"The folder {folder!r} and the store {store!r} must be given from the root; a run starts in a folder of its own."
+        )
+    if most < 1:
+        raise ConfigError(f"most is {most}; it must be at least 1.")
+    entry = catalogue.find(pipeline)
+    catalogue.check_stages(entry, settings or {})
+    common = {"pipeline": pipeline, "store": store, "seed": seed, "settings": settings or {}, "attempts": attempts}
+    logger = get_run_logger()
+    rows: list[dict[str, str]] = []
+    n_started = 0
+    for found in look(Path(folder), entry, Store(store, key=read().key), seed, settings or {}):
+        if found.fault:
+            status = f"bad: {found.fault}"
+        elif found.is_finished:
+            status = "finished"
+        elif n_started >= most:
+            status = "left for the next time"
+        else:
+            status = _in_place(found, common) if deployment is None else _start(found, common, deployment, attempts)
+            n_started += status.startswith("started") or deployment is None
+        rows.append({"name": found.name, "status": status})
+        if status != "finished":
+            logger.info("%s: %s", found.name, status)
+    Publisher().table("campaign", rows)
+    counts = {"found": len(rows), **Counter(row["status"].partition(":")[0].split()[0] for row in rows)}
+    logger.info("%s", counts)
+    return counts
+
+
+def next_number(earlier: Sequence[Earlier], attempts: int, now: datetime.datetime) -> int | None:
+    """Which run of the same work is to be started, counted from 1; None where the last one waits, runs, failed or was cancelled.
+
+    One that completed though the store has nothing is done again. One that crashed goes on by itself; when it has not for an hour, nobody
+    sets it back, and another is started, as often as ``attempts`` allows.
+    """
+    if not earlier:
+        return 1
+    last = max(earlier, key=_number)
+    if last.state is None:
+        return None
+    is_given_up = last.state.type is StateType.CRASHED and now - last.state.timestamp > GIVEN_UP and len(earlier) < attempts
+    return _number(last) + 1 if is_given_up or last.state.type is StateType.COMPLETED else None
+
+
+def _number(run: Earlier) -> int:
+    return int((run.idempotency_key or "-0").rpartition("-")[2])
+
+
+def _start(found: Found, common: dict[str, Any], deployment: str, attempts: int) -> str:
+    """Start a run where none is; what became of it."""
+    with get_client(sync_client=True) as client:
+        earlier = _earlier(client, found.key)
+        number = next_number(earlier, attempts, datetime.datetime.now(datetime.UTC))
+        if number is None:
+            state = max(earlier, key=_number).state
+            told = "waiting" if state is None else state.type.value.lower()
+            return f"{told}: it is run {len(earlier)} of this work"
+        run = client.create_flow_run_from_deployment(
+            client.read_deployment_by_name(deployment).id,
+            parameters={**common, "dataset": str(found.path)},
+            name=found.name,
+            idempotency_key=f"{found.key}-{number}",
+        )
+    return f"started: {run.id}"
+
+
+def _earlier(client: SyncPrefectClient, key: str) -> list[Any]:
+    keys = [f"{key}-{number}" for number in range(1, MOST_RUNS + 1)]
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)),
+        sort=FlowRunSort.START_TIME_ASC,
+        limit=MOST_RUNS,
+    )
+
+
+def _in_place(found: Found, common: dict[str, Any]) -> str:
+    """Fit it here; what became of it."""
+    try:
+        fit(dataset=str(found.path), **common)
+    except Exception as error:  # one bad dataset must not end the others
+        return f"failed: {error}"
+    return "fitted"

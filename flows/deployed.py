@@ -1,0 +1,146 @@
+"""The flow `fit` that a deployment runs: one dataset from its folder to its report, with nobody at a command line.
+
+A run that was killed is set back to scheduled by the automations of `fitcore deploy`, and comes here again as the same run. What counts the
+attempts is therefore not in this process: the store keeps them, and so do the states of the run. Beyond the limit an ordinary exception
+ends the run as Failed, which nothing sets back.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect import flow, get_client, get_run_logger
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import PrefectException
+from prefect.runtime import flow_run
+
+from fitcore import ConfigError
+from flows import catalogue
+from flows.chain import Settings, compute_latents, run_stages
+from flows.protocol import RemoteError
+from flows.worker_client import WORKERS
+
+ATTEMPTS = 5
+LEASE_SECONDS = 30.0
+"""Between two looks at a result that another process is at work on."""
+STOPPED = ("WorkerDied", "SearchInterruptedError")
+"""The worker alone ended: this process goes on with another."""
+
+
+class AttemptsSpentError(RuntimeError):
+    """A dataset was tried as often as is allowed."""
+
+
+@flow(name="fit", persist_result=False, retries=0)
+def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settings | None = None, attempts: int = ATTEMPTS) -> str:
+    """One dataset through all stages of a pipeline, its latent variables and its report; the report's path.
+
+    Parameters
+    ----------
+    dataset, store : paths of the dataset's folder and of the store, as seen by the machine that runs this.
+    pipeline : short name of an installed pipeline.
+    settings : search settings to replace, by stage and field.
+    attempts : how often the run may start on one part of the chain before it gives up.
+
+    Raises
+    ------
+    ConfigError
+        for input that cannot be used, before any work.
+    AttemptsSpentError
+        when ``attempts`` attempts ended in vain, with how each of them ended.
+    """
+    request = checked_request(dataset, pipeline, store, seed, settings or {}, attempts)
+    logger, listener = get_run_logger(), WORKERS.listener
+    crashes = crashes_of(flow_run.get_id())
+    WORKERS.listener = lambda event: say(logger, event)
+    try:
+        return _until_done(request, attempts, crashes)
+    finally:
+        WORKERS.close()  # a search in progress is saved first
+        WORKERS.listener = listener
+
+
+def checked_request(dataset: str, pipeline: str, store: str, seed: int, settings: Settings, attempts: int) -> dict[str, Any]:
+    """The request to the worker, of parameters that can be used.
+
+    Raises
+    ------
+    ConfigError
+        for a dataset that is not there, an unknown pipeline or stage, a relative path, or a number below its least.
+    """
+    for what, path in (("dataset", dataset), ("store", store)):
+        if not Path(path).is_absolute():
+            raise ConfigError(f"The {what} {path!r} is a relative path; a run starts in a folder of its own. Give it from the root.")
+    if not Path(dataset).is_dir():
+        raise ConfigError(f"The dataset {dataset} is not a folder on {socket.gethostname()}. Is the disk with the datasets mounted there?")
+    if seed < 0 or attempts < 1:
+        raise ConfigError(f"seed is {seed} and attempts is {attempts}; they must be at least 0 and 1.")
+    entry = catalogue.find(pipeline)
+    catalogue.check_stages(entry, settings)
+    return {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
+
+
+def crashes_of(run_id: str | None) -> list[str]:
+    """A line for each time that this run crashed; none where the server cannot be asked: the store counts as well."""
+    if run_id is None:
+        return []
+    try:
+        with get_client(sync_client=True) as client:
+            states = client.read_flow_run_states(run_id)  # type: ignore[arg-type]
+    except (httpx.HTTPError, PrefectException):
+        return []
+    return [
+        f"the run crashed at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC: {state.message}"
+        for state in states
+        if state.type is StateType.CRASHED
+    ]
+
+
+def refuse_beyond(attempts: int, in_store: list[str], of_run: list[str]) -> None:
+    """Raise AttemptsSpentError when as many attempts as are allowed were made: by the store's account, or by the run's."""
+    if max(len(in_store), len(of_run)) >= attempts:
+        told = "\n".join(f"  {line}" for line in [*in_store, *of_run])
+        raise AttemptsSpentError(
+            f"{attempts} attempts are allowed, and so many ended in vain:\n{told}\n"
+            "Remove the cause, then start the run again with a larger number of attempts; what is saved is used."
+        )
+
+
+def _until_done(request: dict[str, Any], attempts: int, crashes: list[str]) -> str:
+    """The chain, begun again in another worker where one ended, and after a wait where another process is at work."""
+    lost = list(crashes)
+    while True:
+        try:
+            told = WORKERS.current().ask("stages", **request)
+            refuse_beyond(attempts, WORKERS.current().ask("attempts", **request), lost)
+            return run_stages(**told, request=request, latents_of=lambda stage, digests: compute_latents(stage, digests, request))
+        except RemoteError as error:
+            if error.kind in STOPPED:
+                lost.append(str(error))
+                WORKERS.close()
+                refuse_beyond(attempts, [], lost)
+            elif error.kind == "LeaseHeldError":
+                get_run_logger().warning("%s; looking again in %.0f s", error.message, LEASE_SECONDS)
+                time.sleep(LEASE_SECONDS)
+            else:
+                raise
+
+
+def say(logger: Any, event: dict[str, Any]) -> None:
+    """One line of the log for what a person wants to read afterwards."""
+    if event.get("event") == "outcome":
+        logger.info(
+            "stage %s: %s, %s calls, log-evidence %s, grade %s, %.1f s",
+            event["name"],
+            "found in the store" if event["cached"] else "done",
+            f"{event['n_calls']:,}",
+            event["log_evidence"],
+            event["grade"],
+            event["seconds"],
+        )
+    elif event.get("event") == "warning":
+        logger.warning("%s: %s", event["kind"], event["text"])

@@ -1,0 +1,175 @@
+"""The flow `fit` in its plain functions: what it refuses, how it counts attempts, and when it goes on with another worker."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fitcore as fc
+from fitcore.store.attempts import Attempt, Process
+from flows import attempts, deployed
+from flows.deployed import AttemptsSpentError, checked_request, refuse_beyond
+from flows.protocol import RemoteError
+
+HOLDER = Process(host="node7", boot="b", namespace="n", pid=1, started="1")
+
+
+def attempt(number: int, ended: str) -> Attempt:
+    return Attempt(number=number, holder=HOLDER, started="2026-11-01", n_calls_at_start=0, n_calls=1200, ended=ended, took_over_because="")
+
+
+@pytest.fixture
+def request_of(make_points: Callable[..., Path], tmp_path: Path, installed: None) -> Callable[..., dict[str, Any]]:
+    def made(**changes: Any) -> dict[str, Any]:
+        given = {"dataset": str(make_points()), "pipeline": "toy", "store": str(tmp_path / "s"), "seed": 0, "settings": {}, "attempts": 3}
+        return checked_request(**(given | changes))
+
+    return made
+
+
+def test_a_request_that_can_be_used(request_of: Callable[..., dict[str, Any]]) -> None:
+    assert request_of()["pipeline"] == "toy"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"dataset": "lens"}, "'lens' is a relative path"),
+        ({"store": "results"}, "'results' is a relative path"),
+        ({"dataset": "/nowhere/lens"}, "not a folder on .*mounted"),
+        ({"pipeline": "tiy"}, "no pipeline 'tiy'.*'toy'"),
+        ({"settings": {"frist": {}}}, "no stage 'frist'.*'first'"),
+        ({"seed": -1}, "at least 0 and 1"),
+        ({"attempts": 0}, "at least 0 and 1"),
+    ],
+)
+def test_what_is_refused_before_any_work(request_of: Callable[..., dict[str, Any]], changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(fc.ConfigError, match=told):
+        request_of(**changes)
+
+
+def test_attempts_are_counted_by_the_store_or_by_the_run_and_told() -> None:
+    refuse_beyond(3, ["a", "b"], ["c", "d"])
+    for in_store, of_run in ((["a", "b", "c"], ["x"]), (["a"], ["b", "c", "x"])):
+        with pytest.raises(AttemptsSpentError, match=r"(?s)3 attempts are allowed.*a\n.*b.*c.*x.*larger number of attempts"):
+            refuse_beyond(3, in_store, of_run)
+
+
+def test_only_attempts_in_vain_count(
+    make_points: Callable[..., Path], tmp_path: Path, installed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.catalogue import chain_of, find
+
+    entry = find("toy")
+    dataset = entry.load(make_points())
+    pipeline = chain_of(entry, dataset, {})
+    made = [attempt(1, "lost"), attempt(2, "interrupted"), attempt(3, "failed: MemoryError"), attempt(4, "running"), attempt(5, "done")]
+    asked: list[tuple[str, str]] = []
+
+    def kept(self: fc.Store, digest: str, part: str) -> list[Attempt]:
+        asked.append((digest, part))
+        return made
+
+    monkeypatch.setattr(fc.Store, "attempts", kept)
+    told = attempts.unfinished_attempts(pipeline, "second", dataset, fc.Store(tmp_path / "store"), 0)
+    assert told == [
+        "stage first, attempt 1 on node7 since 2026-11-01: killed, or taken over after 1,200 calls",
+        "stage first, attempt 3 on node7 since 2026-11-01: failed: MemoryError after 1,200 calls",
+    ]
+    assert [part for _, part in asked] == ["result"]
+
+
+class FakeWorkers:
+    def __init__(self, in_store: list[list[str]]) -> None:
+        self.in_store = iter(in_store)
+        self.n_closed = 0
+
+    def current(self) -> FakeWorkers:
+        return self
+
+    def ask(self, operation: str, **request: Any) -> Any:
+        return {"stages": ["first"], "latent_stage": "first", "target": "t"} if operation == "stages" else next(self.in_store)
+
+    def close(self) -> None:
+        self.n_closed += 1
+
+
+@pytest.fixture
+def until_done(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, FakeWorkers, list[float]]]:
+    """Runs the loop: each of ``ends`` is what one try through the stages raises or returns."""
+
+    def made(ends: list[Any], in_store: list[list[str]] | None = None, crashes: list[str] | None = None) -> Any:
+        workers, waits, left = FakeWorkers(in_store or [[] for _ in ends]), [], iter(ends)
+
+        def run_stages(*args: Any, **words: Any) -> str:
+            end = next(left)
+            if isinstance(end, Exception):
+                raise end
+            return end
+
+        monkeypatch.setattr(deployed, "WORKERS", workers)
+        monkeypatch.setattr(deployed, "run_stages", run_stages)
+        monkeypatch.setattr(deployed.time, "sleep", waits.append)
+        monkeypatch.setattr(deployed, "get_run_logger", lambda: logging.getLogger("test"))
+        return deployed._until_done({}, 3, crashes or []), workers, waits
+
+    return made
+
+
+DIED, STOPPED = RemoteError("WorkerDied", "by signal SIGKILL"), RemoteError("SearchInterruptedError", "saved")
+HELD, BROKEN = RemoteError("LeaseHeldError", "another process", True), RemoteError("ZeroDivisionError", "no")
+
+
+def test_a_worker_that_died_or_was_stopped_is_replaced(until_done: Callable[..., Any]) -> None:
+    report, workers, waits = until_done([DIED, STOPPED, "report"])
+    assert (report, workers.n_closed, waits) == ("report", 2, [])
+
+
+def test_a_result_that_another_process_works_on_is_waited_for_however_long(until_done: Callable[..., Any]) -> None:
+    report, workers, waits = until_done([HELD] * 10 + ["report"])
+    assert (report, workers.n_closed, waits) == ("report", 0, [deployed.LEASE_SECONDS] * 10)
+
+
+def test_a_worker_that_always_dies_ends_the_run_with_its_reasons(until_done: Callable[..., Any]) -> None:
+    with pytest.raises(AttemptsSpentError, match=r"(?s)SIGKILL.*SIGKILL.*SIGKILL"):
+        until_done([DIED] * 5)
+
+
+def test_crashes_before_count_too(until_done: Callable[..., Any]) -> None:
+    with pytest.raises(AttemptsSpentError, match=r"(?s)first crash.*second crash.*SIGKILL"):
+        until_done([DIED, "report"], crashes=["first crash", "second crash"])
+
+
+def test_the_store_is_asked_each_time(until_done: Callable[..., Any]) -> None:
+    with pytest.raises(AttemptsSpentError, match=r"(?s)x\n.*y\n.*z"):
+        until_done([DIED, "report"], in_store=[[], ["x", "y", "z"]])
+
+
+def test_any_other_error_ends_the_run(until_done: Callable[..., Any]) -> None:
+    with pytest.raises(RemoteError, match="ZeroDivisionError: no"):
+        until_done([BROKEN, "report"])
+
+
+def test_what_a_users_code_prints_is_no_event(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        deployed.say(logging.getLogger("test"), {"x": 1})
+        deployed.say(logging.getLogger("test"), {"event": "warning", "kind": "UserWarning", "text": "flat"})
+    assert [record.getMessage() for record in caplog.records] == ["UserWarning: flat"]
+
+
+def test_a_worker_that_nobody_listens_to_saves_instead_of_failing() -> None:
+    from flows.worker import Worker
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    worker = Worker(Closed(), threads=1)
+    assert not worker.is_stopping
+    worker.send(event="progress")
+    assert worker.is_stopping
