@@ -1,8 +1,8 @@
 """What the link to the last stage of the lens pipeline is worth: the same data fitted four ways.
 
-    python -m benchmarks.proposals                    simulated lenses 1 and 3; kept in proposals.json
+    python -m benchmarks.proposals --lens FOLDER...   images of lenses; kept in proposals.json
+    python -m benchmarks.proposals                    simulated lenses 1 and 3; keeps nothing
     python -m benchmarks.proposals --seeds 5 6        other simulated ones; keeps nothing
-    python -m benchmarks.proposals --lens FOLDER      an image of one's own; keeps nothing
 
 `proposal` is the chain's own way: Importance from the posterior of the stage before, under the model's own priors. `cold` is Nautilus under
 the same priors, so that both log-evidences must agree. `projected` takes the posterior before as priors, which uses the data twice, and
@@ -96,22 +96,22 @@ def one(imaging: Imaging, n_threads: int) -> dict[str, Any]:
 def images(options: argparse.Namespace) -> Sequence[Imaging]:
     """What is to be fitted."""
     if options.lens is not None:
-        return [Imaging.from_folder(options.lens)]
+        return [Imaging.from_folder(folder) for folder in options.lens]
     return [simulate(example_model(seed), seed=seed, name=f"seed-{seed}") for seed in options.seeds or SEEDS]
 
 
 def main() -> None:
-    """Run, print a row a lens, and keep the table where the usual seeds were run."""
+    """Run, print a row a lens, and keep the table of real ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="*", type=int)
-    parser.add_argument("--lens", type=Path)
+    parser.add_argument("--lens", type=Path, nargs="+")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     rows = []
     for imaging in images(options):
         rows.append(one(imaging, options.threads))
         print(json.dumps(rows[-1]), flush=True)
-    if not options.seeds and options.lens is None:
+    if options.lens is not None:
         Path(__file__).with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 

@@ -60,7 +60,7 @@ def test_the_readme_tells_the_kept_figures() -> None:
     assert max(finished) <= float(told[1]) + 0.05
     assert len(finished) == int(told[2])
     for row in kept("proposals.json"):
-        for kind in ("seeded", "cold"):
+        for kind in ("proposal", "cold"):
             assert f"{row[kind]['log_evidence']:.3f}" in readme
             assert f"{row[kind]['calls']:,}" in readme
         assert abs(row["difference_in_errors"]) < 3

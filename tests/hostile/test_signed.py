@@ -8,6 +8,7 @@ import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -192,16 +193,18 @@ def test_the_worker_opens_the_store_with_the_key(tmp_path: Path, monkeypatch: py
     asked: list[bytes | None] = []
 
     class Entry:
-        def load(self, path: Path) -> None:
-            return None
+        name, latent_stage = "x", "first"
+
+        def load(self, path: Path) -> Any:
+            return SimpleNamespace(name="lens")
 
         def build(self, settings: Any) -> Any:
             return type("Pipeline", (), {"stage_names": ("first",)})()
 
     monkeypatch.setattr("flows.worker.catalogue.find", lambda name: Entry())
-    monkeypatch.setattr("flows.worker.Store", lambda path, key=None: asked.append(key))
+    monkeypatch.setattr("flows.worker.Store", lambda path, key=None: asked.append(key) or SimpleNamespace(reports=tmp_path))
     output = io.StringIO()
     request = {"operation": "stages", "pipeline": "x", "dataset": str(tmp_path), "store": str(tmp_path), "seed": 0, "settings": {}}
     Worker(output, threads=1, key=KEY).serve(iter([json.dumps(request)]))  # type: ignore[arg-type]
-    assert json.loads(output.getvalue())["answer"] == ["first"]
+    assert json.loads(output.getvalue())["answer"]["stages"] == ["first"]
     assert asked == [KEY]
