@@ -1,8 +1,8 @@
 """What the link to the last stage of the lens pipeline is worth: the same data fitted four ways.
 
-    python -m benchmarks.proposals --lens FOLDER...   images of lenses; kept in proposals.json
-    python -m benchmarks.proposals                    simulated lenses 1 and 3; keeps nothing
-    python -m benchmarks.proposals --seeds 5 6        other simulated ones; keeps nothing
+    python -m benchmarks.proposals                    three lenses of ../shared/data/slacs; kept in proposals.json
+    python -m benchmarks.proposals --lens FOLDER...   images of one's own; keeps nothing
+    python -m benchmarks.proposals --seeds 1 3        simulated ones; keeps nothing
 
 `proposal` is the chain's own way: Importance from the posterior of the stage before, under the model's own priors. `cold` is Nautilus under
 the same priors, so that both log-evidences must agree. `projected` takes the posterior before as priors, which uses the data twice, and
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.basins import SLACS
 from fitcore import Nautilus, Result, Store, run_pipeline
 from fitcore.chain import request_of
 from fitcore.fit import Request, run
@@ -30,7 +31,7 @@ from pipelines.lens.dataset import Imaging
 from pipelines.lens.simulate import example_model, simulate
 from pipelines.lens.stages import lens_pipeline
 
-SEEDS = (1, 3)
+LENSES = ("J0029-0055", "J1204+0358", "J0936+0913")
 PASSED_ON = ("shear.", "source.")
 
 
@@ -95,15 +96,15 @@ def one(imaging: Imaging, n_threads: int) -> dict[str, Any]:
 
 def images(options: argparse.Namespace) -> Sequence[Imaging]:
     """What is to be fitted."""
-    if options.lens is not None:
-        return [Imaging.from_folder(folder) for folder in options.lens]
-    return [simulate(example_model(seed), seed=seed, name=f"seed-{seed}") for seed in options.seeds or SEEDS]
+    if options.seeds:
+        return [simulate(example_model(seed), seed=seed, name=f"seed-{seed}") for seed in options.seeds]
+    return [Imaging.from_folder(folder) for folder in options.lens or [SLACS / name for name in LENSES]]
 
 
 def main() -> None:
-    """Run, print a row a lens, and keep the table of real ones."""
+    """Run, print a row a lens, and keep the table of the usual ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", nargs="*", type=int)
+    parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--lens", type=Path, nargs="+")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -111,7 +112,7 @@ def main() -> None:
     for imaging in images(options):
         rows.append(one(imaging, options.threads))
         print(json.dumps(rows[-1]), flush=True)
-    if options.lens is not None:
+    if not (options.seeds or options.lens):
         Path(__file__).with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 

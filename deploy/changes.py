@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from deploy.wanted import Thing
 from fitcore import ConfigError
@@ -20,7 +21,7 @@ class Found:
     """A thing on the server, its identity there, and whether a settings file of this name made it."""
 
     thing: Thing
-    id: str
+    id: UUID
     is_ours: bool
 
 
@@ -32,13 +33,13 @@ class Change:
     ----------
     what : made, changed, same or not in the file.
     thing : as it shall be; for what is not in the file, as it is.
-    id : its identity on the server; empty where it is not there.
+    id : its identity on the server; None where it is not there.
     differences : the fields that differ, in words.
     """
 
     what: str
     thing: Thing
-    id: str = ""
+    id: UUID | None = None
     differences: tuple[str, ...] = ()
 
 

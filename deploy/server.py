@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
@@ -50,22 +51,24 @@ class Server:
         kind, thing = change.thing.kind, change.thing
         if change.what == MADE:
             {"pool": self._make_pool, "deployment": self._make_deployment, "automation": self._make_automation}[kind](thing)
-        elif change.what == CHANGED:
+            return
+        assert change.id is not None
+        if change.what == CHANGED:
             {"pool": self._change_pool, "deployment": self._change_deployment, "automation": self._change_automation}[kind](
                 thing, change.id
             )
         elif change.what == LEFT and kind == "pool":
             self.client.delete_work_pool(thing.name)
         elif change.what == LEFT and kind == "deployment":
-            self.client.delete_deployment(change.id)  # type: ignore[arg-type]
+            self.client.delete_deployment(change.id)
         elif change.what == LEFT:
-            self.client.delete_automation(change.id)  # type: ignore[arg-type]
+            self.client.delete_automation(change.id)
 
     def _pools(self) -> Iterator[Found]:
         for pool in _pages(self.client.read_work_pools):
             fields = {"type": pool.type, "concurrency": pool.concurrency_limit, "description": pool.description}
             thing = Thing(kind="pool", name=pool.name, fields=fields)
-            yield Found(thing=thing, id=str(pool.id), is_ours=pool.description == mark_of(self.name))
+            yield Found(thing=thing, id=pool.id, is_ours=pool.description == mark_of(self.name))
 
     def _make_pool(self, thing: Thing) -> None:
         template = ProcessWorker.get_default_base_job_template()
@@ -79,7 +82,7 @@ class Server:
             )
         )
 
-    def _change_pool(self, thing: Thing, identity: str) -> None:
+    def _change_pool(self, thing: Thing, identity: UUID) -> None:
         update = WorkPoolUpdate(description=thing.fields["description"], concurrency_limit=thing.fields["concurrency"])
         self.client.update_work_pool(thing.name, update)
 
@@ -89,66 +92,56 @@ class Server:
             if deployment.flow_id not in flows:
                 flows[deployment.flow_id] = self.client.read_flow(deployment.flow_id).name
             thing = Thing(kind="deployment", name=f"{flows[deployment.flow_id]}/{deployment.name}", fields=_fields(deployment))
-            yield Found(thing=thing, id=str(deployment.id), is_ours=tag_of(self.name) in deployment.tags)
+            yield Found(thing=thing, id=deployment.id, is_ours=tag_of(self.name) in deployment.tags)
 
     def _make_deployment(self, thing: Thing) -> None:
         flow, _, name = thing.name.partition("/")
-        fields = thing.fields
         self.client.create_deployment(
             flow_id=self.client.create_flow_from_name(flow),
             name=name,
-            schedules=[
-                DeploymentScheduleCreate(schedule=CronSchedule(cron=item["cron"], timezone=item["timezone"]), active=item["active"])
-                for item in fields["schedules"]
-            ],
-            concurrency_limit=fields["concurrency"],
-            concurrency_options=_options(fields),
-            parameters=fields["parameters"],
-            description=fields["description"],
-            work_pool_name=fields["pool"],
-            tags=fields["tags"],
-            entrypoint=fields["entrypoint"],
-            parameter_openapi_schema=fields["parameter_schema"],
-            paused=fields["paused"],
+            schedules=[DeploymentScheduleCreate(**item) for item in _schedules(thing.fields)],
             enforce_parameter_schema=True,
-            job_variables={"env": fields["environment"]},
+            **_settings(thing.fields),
         )
 
-    def _change_deployment(self, thing: Thing, identity: str) -> None:
-        fields = thing.fields
-        update = DeploymentUpdate(
-            schedules=[
-                DeploymentScheduleUpdate(schedule=CronSchedule(cron=item["cron"], timezone=item["timezone"]), active=item["active"])
-                for item in fields["schedules"]
-            ],
-            concurrency_limit=fields["concurrency"],
-            concurrency_options=_options(fields),
-            parameters=fields["parameters"],
-            description=fields["description"],
-            work_pool_name=fields["pool"],
-            tags=fields["tags"],
-            entrypoint=fields["entrypoint"],
-            parameter_openapi_schema=fields["parameter_schema"],
-            paused=fields["paused"],
-            job_variables={"env": fields["environment"]},
-        )
-        self.client.update_deployment(identity, update)  # type: ignore[arg-type]
+    def _change_deployment(self, thing: Thing, identity: UUID) -> None:
+        schedules = [DeploymentScheduleUpdate(**item) for item in _schedules(thing.fields)]
+        self.client.update_deployment(identity, DeploymentUpdate(schedules=schedules, **_settings(thing.fields)))
 
     def _automations(self) -> Iterator[Found]:
         for automation in _pages(functools.partial(self.client.read_automations, sort=AutomationSort.NAME_ASC)):
             thing = Thing(kind="automation", name=automation.name, fields=fields_of(automation))
-            yield Found(thing=thing, id=str(automation.id), is_ours=automation.description == mark_of(self.name))
+            yield Found(thing=thing, id=automation.id, is_ours=automation.description == mark_of(self.name))
 
     def _make_automation(self, thing: Thing) -> None:
         self.client.create_automation(AutomationCore.model_validate({"name": thing.name, **thing.fields}))
 
-    def _change_automation(self, thing: Thing, identity: str) -> None:
-        self.client.delete_automation(identity)  # type: ignore[arg-type]
+    def _change_automation(self, thing: Thing, identity: UUID) -> None:
+        self.client.delete_automation(identity)
         self._make_automation(thing)  # anew: what the old one had counted was by other rules
 
 
-def _options(fields: dict[str, Any]) -> ConcurrencyOptions:
-    return ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy(fields["collision"]))
+def _schedules(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """The schedules of a deployment, for either class that Prefect's client has for one."""
+    return [
+        {"schedule": CronSchedule(cron=item["cron"], timezone=item["timezone"]), "active": item["active"]} for item in fields["schedules"]
+    ]
+
+
+def _settings(fields: dict[str, Any]) -> dict[str, Any]:
+    """All of a deployment but its name and schedules, by the names that Prefect's client has for them."""
+    return {
+        "concurrency_limit": fields["concurrency"],
+        "concurrency_options": ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy(fields["collision"])),
+        "parameters": fields["parameters"],
+        "description": fields["description"],
+        "work_pool_name": fields["pool"],
+        "tags": fields["tags"],
+        "entrypoint": fields["entrypoint"],
+        "parameter_openapi_schema": fields["parameter_schema"],
+        "paused": fields["paused"],
+        "job_variables": {"env": fields["environment"]},
+    }
 
 
 def _fields(deployment: DeploymentResponse) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import socket
 import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect import flow, get_client, get_run_logger
@@ -90,7 +91,7 @@ def crashes_of(run_id: str | None) -> list[str]:
         return []
     try:
         with get_client(sync_client=True) as client:
-            states = client.read_flow_run_states(run_id)  # type: ignore[arg-type]
+            states = client.read_flow_run_states(UUID(run_id))
     except (httpx.HTTPError, PrefectException):
         return []
     return [

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import IO, Any
 
 
 class RemoteError(RuntimeError):
@@ -38,3 +41,51 @@ def message(text: str) -> dict[str, Any]:
     except ValueError:
         value = None
     return value if isinstance(value, dict) else {"event": "log", "text": text.rstrip("\n")}
+
+
+class Lines:
+    """The lines of a child's output, read by a thread, so that who waits for one never sleeps for longer than ``look_seconds``.
+
+    Python runs a signal's handler in the main thread, between two of its steps. A signal that arrives just before a read has begun does not
+    end that read: its handler would wait for the next line, which may be a minute away.
+
+    Parameters
+    ----------
+    stream : the output.
+    look_seconds : between two looks at whether it is over, while nothing comes.
+    is_over : whether nothing more is to be waited for: a child of the child may outlive it and hold its output open.
+    """
+
+    def __init__(self, stream: IO[str], *, look_seconds: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        self._stream = stream
+        self._look_seconds = look_seconds
+        self._is_over = is_over
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            for text in self._stream:
+                self._lines.put(text)
+        finally:
+            self._lines.put(None)
+
+    def __iter__(self) -> Iterator[str]:
+        """Each line that has not been taken yet, until the end of the output or of the waiting for it."""
+        while True:
+            try:
+                text = self._lines.get(timeout=self._look_seconds)
+            except queue.Empty:
+                if self._is_over() and self._lines.empty():
+                    return
+                continue
+            if text is None:
+                return
+            yield text
+
+    def close(self) -> None:
+        """Close the output, unless somebody still holds it open."""
+        self._reader.join(self._look_seconds)
+        if not self._reader.is_alive():
+            self._stream.close()

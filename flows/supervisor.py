@@ -13,15 +13,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from flows.protocol import line, message
+from flows.protocol import Lines, line, message
 from flows.server import available
 from flows.settings import Settings, child_environment
 
 Event = dict[str, Any]
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.2  # the longest that a signal may wait for its answer
 
 
 class Interrupts:
@@ -129,32 +129,6 @@ def handling(interrupts: Interrupts) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def lines_of(stream: Iterable[str]) -> Iterator[str]:
-    """What a stream brings, read by a thread, while the main thread never sleeps for longer than `LOOK_SECONDS`.
-
-    Python runs a signal's handler in the main thread, between two of its steps. A signal that arrives just before a read has begun does not
-    end that read: its handler would wait for the next line, which may be a minute away.
-    """
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        try:
-            for text in stream:
-                lines.put(text)
-        finally:
-            lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        try:
-            text = lines.get(timeout=LOOK_SECONDS)
-        except queue.Empty:
-            continue
-        if text is None:
-            return
-        yield text
-
-
 @contextlib.contextmanager
 def alarm(seconds: float | None, call: Callable[[], None]) -> Iterator[None]:
     """Call ``call`` after so many seconds, unless the block has ended by then."""
@@ -212,7 +186,7 @@ def supervise(
         with contextlib.suppress(BrokenPipeError):
             runner.stdin.write(line(job))
             runner.stdin.close()
-        for text in lines_of(runner.stdout):
+        for text in Lines(runner.stdout, look_seconds=LOOK_SECONDS):
             event = message(text)
             interrupts.note(event)
             if event.get("event") == "ended":

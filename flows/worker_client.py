@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.protocol import RemoteError, line, message
+from flows.protocol import Lines, RemoteError, line, message
 from flows.settings import child_environment, read
 
 Listener = Callable[[dict[str, Any]], None]
@@ -43,29 +42,9 @@ class WorkerProcess:
             text=True,
             encoding="utf-8",
         )
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self.listener({"event": "worker", "pid": self.process.pid})
-
-    def _read(self) -> None:
         assert self.process.stdout is not None
-        for text in self.process.stdout:
-            self._lines.put(text)
-        self._lines.put(None)
-
-    def _said(self) -> Iterator[str]:
-        """What the worker says, line by line, until it has ended: a child of its own may outlive it and hold its output open."""
-        while True:
-            try:
-                text = self._lines.get(timeout=LOOK_SECONDS)
-            except queue.Empty:
-                if self.process.poll() is not None and self._lines.empty():
-                    return
-                continue
-            if text is None:
-                return
-            yield text
+        self._said = Lines(self.process.stdout, look_seconds=LOOK_SECONDS, is_over=lambda: self.process.poll() is not None)
+        self.listener({"event": "worker", "pid": self.process.pid})
 
     @property
     def n_bytes(self) -> int:
@@ -95,7 +74,7 @@ class WorkerProcess:
         try:
             self.process.stdin.write(line({"operation": operation, **request}))
             self.process.stdin.flush()
-            for text in self._said():
+            for text in self._said:
                 event = message(text)
                 if event.get("event") == "done":
                     return event["answer"]
@@ -127,9 +106,7 @@ class WorkerProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self._reader.join(LOOK_SECONDS)
-        if self.process.stdout is not None and not self._reader.is_alive():
-            self.process.stdout.close()
+        self._said.close()
 
 
 class Workers(threading.local):

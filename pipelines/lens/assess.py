@@ -176,6 +176,7 @@ def measures_of_search(basin: Mapping[str, Any]) -> Measures:
         radius_error=_noted(basin, "radius_error"),
         lens_gain=_noted(basin, "lens_gain"),
         used=_noted(basin, "used"),
+        drift=0.0,  # it is the solution that later stages begin with
     )
 
 

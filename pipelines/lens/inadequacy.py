@@ -28,8 +28,10 @@ from pipelines.lens.linear import Pictures, band_of, pictures
 Array = NDArray[np.float64]
 LARGEST = (0.5, 1.0)
 """Of the fractions: beyond, the noise would be that of the model's own picture."""
-FREEDOM, N_FACTORS = 4.0, 64
+FREEDOM = 4.0
 """Degrees of freedom of the misfit: few, so that some cells may stand out by far without telling of all others."""
+N_NODES = 64
+"""Of the quadrature over a cell's factor; 42 of them have a weight that counts."""
 NOTED = "misfit_at."
 STARTS = ((0.01, 0.1), (0.05, 0.5), (0.2, 1.0))
 
@@ -135,8 +137,8 @@ def measured_inadequacy(frame: Frame, seen: Pictures, cell: int) -> Inadequacy:
 
 
 def _factors() -> tuple[Array, Array]:
-    """Factors t of a cell's misfit and the logs of their shares, by Gauss-Laguerre quadrature; shape (N_FACTORS, 1) each."""
-    nodes, weights = special.roots_genlaguerre(N_FACTORS, 0.5 * FREEDOM - 1.0)
+    """Factors t of a cell's misfit and the logs of their shares, by Gauss-Laguerre quadrature; shape (factors, 1) each."""
+    nodes, weights = special.roots_genlaguerre(N_NODES, 0.5 * FREEDOM - 1.0)
     is_kept = weights > 1e-30 * weights.max()
     return 0.5 * FREEDOM / nodes[is_kept, None], np.log(weights[is_kept, None] / weights[is_kept].sum())
 

@@ -62,10 +62,10 @@ class Measures:
     amplitudes : strength of the images inside and outside in the data, over the model's.
     ellipticity_offset : distance of the mass's ellipticity (two components) from the light's.
     center_offset : distance of the mass's center from the light's, arcsec.
-    drift : distance of the last stage's Einstein radius from that of the solution it began with, over the latter.
     radius_error : standard deviation of the Einstein radius over its value.
     lens_gain : by how much lensing beats the same source unlensed in the image, as a fraction of what the source is worth.
     used : fraction of the pixels within the mask radius that are used.
+    drift : distance of the last stage's Einstein radius from that of the solution it began with, over the latter.
     at_bound : paths of parameters of mass and shear on a limit of their prior.
     bands : of each band but the first, where several are fitted.
     """
@@ -85,7 +85,7 @@ class Measures:
     radius_error: float
     lens_gain: float
     used: float
-    drift: float = 0.0
+    drift: float
     at_bound: tuple[str, ...] = ()
     bands: tuple[BandMeasures, ...] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -20,7 +21,7 @@ def things(write: Callable[..., Path]) -> Callable[..., list[Thing]]:
 
 
 def as_found(things: list[Thing], *, is_ours: bool = True) -> list[Found]:
-    return [Found(thing=thing, id=str(number), is_ours=is_ours) for number, thing in enumerate(things)]
+    return [Found(thing=thing, id=UUID(int=number), is_ours=is_ours) for number, thing in enumerate(things)]
 
 
 def whats(changes: Any) -> dict[str, str]:

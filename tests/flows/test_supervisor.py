@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from flows.supervisor import Interrupts, handling, lines_of, told_aside
+from flows.protocol import Lines
+from flows.supervisor import LOOK_SECONDS, Interrupts, handling, told_aside
 
 
 def test_a_signal_in_the_midst_of_a_print_prints_after_it() -> None:
@@ -62,6 +63,6 @@ def test_a_signal_just_before_a_read_is_answered_before_its_line() -> None:
 
         timer = threading.Timer(0.3, another)
         timer.start()
-        assert list(lines_of(stream)) == ["one line\n"]
+        assert list(Lines(stream, look_seconds=LOOK_SECONDS)) == ["one line\n"]
         timer.join()
     assert seen == [True]

@@ -26,6 +26,7 @@ GOOD = Measures(
     radius_error=0.01,
     lens_gain=0.3,
     used=0.95,
+    drift=0.01,
 )
 SMALL = 1e-9
 
