@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,7 +48,12 @@ class Api:
         return self.capsys.readouterr().out.splitlines()
 
     def ask(self, what: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.url}/{what}", json=body, timeout=60)
+        """The answer; asked again, as Prefect's client does, where SQLite was locked (503), which changes nothing."""
+        for _ in range(10):
+            answer = httpx.post(f"{self.url}/{what}", json=body, timeout=60)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1.0)
         assert answer.is_success, answer.text
         return answer.json()
 
