@@ -47,7 +47,7 @@ class LensAnalysis(Analysis):
         for redshifts of which the source's is not the larger.
     """
 
-    version = 5
+    version = 6
     batching = "map"
     n_batch = 32
 

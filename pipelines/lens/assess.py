@@ -126,7 +126,7 @@ def misfit_of(results: Mapping[str, Result], band: str | None) -> Misfit | None:
 def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, name: str = "") -> Seen:
     analysis = LensAnalysis(dataset, misfit=misfit)
     frame = analysis.plain_frame
-    seen = _pictures(instance, analysis.frame)
+    seen = _pictures(instance, analysis.frame.whole())
     arcs = seen_arcs(dataset, analysis.preparation, frame).mask
     weight = np.asarray(frame.weight)
     chi = (np.asarray(seen.residual) * weight) ** 2

@@ -57,11 +57,11 @@ def images(square: Any, sigma_max: float, n: int) -> Any:
 
     Parameters
     ----------
-    square : shape (sub-pixels, n_y, n_x).
+    square : shape (sub-pixels, ...), of any positions.
 
     Returns
     -------
-    Means over the sub-pixels, shape (n, n_y, n_x).
+    Means over the sub-pixels, shape (n, ...).
     """
     first = jnp.exp(square * (-0.5 / sigma_max**2))
 

@@ -1,7 +1,8 @@
 """`Frame`: the part of an image that a likelihood sees, laid out for fast evaluation.
 
 A square window around the lens, wide enough that light from outside the mask which the PSF carries in is there, of a size that the Fourier
-transform likes. Wrap-around spoils only a border that is not compared with data.
+transform likes. Wrap-around spoils only a border that is not compared with data. Light is computed at the window's points alone whose light
+can reach the mask, three quarters of its pixels; the others are dark.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ class Frame:
     weight : 1 / noise there, 0 where not used.
     sky : the constant column, whitened and normalized, shape (v * v,).
     target : the whitened data without their sky component, shape (v * v,).
-    x, y : sub-pixel positions in arcsec of the whole window, shape (sub-pixels, n, n).
+    x, y : sub-pixel positions in arcsec of the pixels where light is computed, shape (sub-pixels, points).
+    place : for each pixel of the window which of them it is, or their number where it stays dark; shape (n * n,), int32.
+    axis_x, axis_y : of the window's columns and rows, arcsec, shape (n,).
+    steps : of the sub-pixels from a pixel's center, arcsec, shape (sub-pixels, 2).
     psf_transform : Fourier transform of the point-spread function, shape (n, n), complex.
     log_normalization : sum over used pixels of ln(2 pi noise^2).
     border : pixels on each side of the window that are not compared; static.
@@ -48,6 +52,10 @@ class Frame:
     target: Any
     x: Any
     y: Any
+    place: Any
+    axis_x: Any
+    axis_y: Any
+    steps: Any
     psf_transform: Any
     log_normalization: Any
     border: int = dataclasses.field(metadata={"static": True})
@@ -102,11 +110,13 @@ class Frame:
                 "Check mask_radius and mask_centre in info.yaml."
             )
         offset = ((np.arange(over_sampling) + 0.5) / over_sampling - 0.5) * scale
-        shifts = [(dx, dy) for dy in offset for dx in offset]
+        steps = np.array([(dx, dy) for dy in offset for dx in offset])
         return cls(
             **_weighted(data, np.where(inside, variance, 0.0)),
-            x=jnp.asarray(np.stack([np.tile(axis_x + dx, (size, 1)) for dx, _ in shifts])),
-            y=jnp.asarray(np.stack([np.tile((axis_y + dy)[:, None], (1, size)) for _, dy in shifts])),
+            **_points(_lit(size, mask_radius / scale, half), axis_x, axis_y, steps),
+            axis_x=jnp.asarray(axis_x),
+            axis_y=jnp.asarray(axis_y),
+            steps=jnp.asarray(steps),
             psf_transform=jnp.asarray(_psf_transform(imaging.psf, size)),
             border=half,
         )
@@ -114,6 +124,11 @@ class Frame:
     def reweighted(self, variance: Any) -> Frame:
         """The same window with another variance of each compared pixel, shape (v, v); 0 where a pixel is not used."""
         return dataclasses.replace(self, **_weighted(np.asarray(self.data), np.asarray(variance)))
+
+    def whole(self) -> Frame:
+        """The same window with light computed everywhere: for pictures that are looked at beyond the mask."""
+        lit = np.ones((self.size, self.size), dtype=bool)
+        return dataclasses.replace(self, **_points(lit, *(np.asarray(part) for part in (self.axis_x, self.axis_y, self.steps))))
 
     @property
     def variance(self) -> Any:
@@ -124,13 +139,18 @@ class Frame:
     @property
     def pixel_centers(self) -> tuple[Any, Any]:
         """x and y of the compared pixels' centers in arcsec, shape (v, v)."""
-        view = (self.compared, self.compared)
-        return np.asarray(self.x).mean(axis=0)[view], np.asarray(self.y).mean(axis=0)[view]
+        x, y = np.meshgrid(np.asarray(self.axis_x)[self.compared], np.asarray(self.axis_y)[self.compared])
+        return x, y
+
+    @property
+    def size(self) -> int:
+        """Pixels on a side of the window."""
+        return self.psf_transform.shape[-1]
 
     @property
     def compared(self) -> slice:
         """The rows, and columns, of the window that are compared with data."""
-        return slice(self.border, self.x.shape[-1] - self.border)
+        return slice(self.border, self.size - self.border)
 
     @property
     def n_used(self) -> int:
@@ -138,21 +158,26 @@ class Frame:
         return int((np.asarray(self.weight) > 0).sum())
 
     def convolved(self, pictures: Any) -> Any:
-        """Pictures of the whole window, shape (k, n, n), seen through the PSF, in the compared part, shape (k, v, v).
+        """Pictures at the lit points, shape (k, points), seen through the PSF, in the compared part, shape (k, v, v).
 
-        Two real pictures share one complex transform; a single one takes half of it.
+        Two real pictures share one complex transform; a single one takes half of it. Beyond the mask less light is seen than there is.
         """
-        k, n = pictures.shape[0], pictures.shape[-1]
+        k, n = pictures.shape[0], self.size
         if k == 0:
             return jnp.zeros((0, *self.weight.shape))
         if k == 1:
-            half = jnp.fft.rfft2(pictures) * self.psf_transform[:, : n // 2 + 1]
+            half = jnp.fft.rfft2(self._placed(pictures)) * self.psf_transform[:, : n // 2 + 1]
             return jnp.fft.irfft2(half, s=(n, n))[:, self.compared, self.compared]
         if k % 2:
-            pictures = jnp.concatenate([pictures, jnp.zeros((1, n, n))])
-        packed = jax.lax.complex(pictures[::2], pictures[1::2])
+            pictures = jnp.concatenate([pictures, jnp.zeros((1, pictures.shape[1]))])
+        packed = self._placed(jax.lax.complex(pictures[::2], pictures[1::2]))
         seen = jnp.fft.ifft2(jnp.fft.fft2(packed) * self.psf_transform)[:, self.compared, self.compared]
         return jnp.stack([seen.real, seen.imag], axis=1).reshape(-1, *seen.shape[1:])[:k]
+
+    def _placed(self, pictures: Any) -> Any:
+        dark = jnp.zeros((pictures.shape[0], 1), dtype=pictures.dtype)
+        window = jnp.concatenate([pictures, dark], axis=1)[:, self.place]
+        return window.reshape(-1, self.size, self.size)
 
     def whitened(self, pictures: Any) -> Any:
         """Pictures of the compared part in units of the noise, as rows, without their sky component; shape (k, v * v)."""
@@ -169,6 +194,27 @@ def _window(plane: Any, first_row: int, first_column: int, size: int) -> Any:
         rows, columns
     ]
     return window
+
+
+def _lit(size: int, radius: float, half: int) -> Any:
+    """Pixels of the window, shape (size, size), whose light the PSF can carry into the mask; ``radius``, and half the PSF, in pixels.
+
+    The same for every lens: the mask's center lies up to half a pixel, in x and in y, from that of the window's middle pixel.
+    """
+    away = np.maximum(np.abs(np.arange(size) - size // 2) - half, 0)
+    return np.hypot(away[None, :], away[:, None]) <= radius + np.sqrt(0.5)
+
+
+def _points(lit: Any, axis_x: Any, axis_y: Any, steps: Any) -> dict[str, Any]:
+    """The fields of a Frame that say where light is computed."""
+    rows, columns = np.nonzero(lit)
+    place = np.full(lit.shape, len(rows), dtype=np.int32)
+    place[rows, columns] = np.arange(len(rows))
+    return {
+        "x": jnp.asarray(axis_x[columns] + steps[:, :1]),
+        "y": jnp.asarray(axis_y[rows] + steps[:, 1:]),
+        "place": jnp.asarray(place.ravel()),
+    }
 
 
 def _weighted(data: Any, variance: Any) -> dict[str, Any]:

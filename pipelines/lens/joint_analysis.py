@@ -47,7 +47,7 @@ class JointAnalysis(Analysis):
     and ``lens_light``. What lies at (x, y) in the reference lies at (x + offset_x, y + offset_y) in the band.
     """
 
-    version = 3
+    version = 4
     batching = "map"
     n_batch = 32
 

@@ -104,7 +104,7 @@ class Facts:
     zero_point : magnitude of one unit of flux; NaN where it is not known.
     position_angle_of_y, is_mirrored : of the image, see `sky.east_of_north`.
     pixel_area : arcsec^2.
-    aperture : True within the mask's radius, on the whole window, shape (n, n).
+    aperture : True within the mask's radius, of the points where light is computed, shape (points,).
     arcs : True in the arcs, of the compared part, shape (v * v,).
     spots : bright spots of the arcs in arcsec, shape (`MOST_SPOTS`, 2); those from ``n_spots`` on count for nothing.
     mass_angle, shear_angle : degrees; the position angles are given within 90 of them, so that a posterior is not cut at 0 and 180.
@@ -183,7 +183,7 @@ def light_sums(part: Any, frame: Frame, aperture: Any) -> tuple[Any, Any]:
     """Flux within the aperture, before the PSF, of the columns of some light, shape (k,), and of what has an intensity of its own."""
     light = light_of(part, frame.x, frame.y)
     fixed = jnp.zeros(()) if light.fixed is None else jnp.sum(light.fixed * aperture)
-    return jnp.sum(light.columns * aperture, axis=(1, 2)), fixed
+    return light.columns @ aperture, fixed
 
 
 def latents_of_instance(instance: Mapping[str, Any], frame: Frame, held: HeldLight | None, facts: Facts) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def light_latents(instance: Mapping[str, Any], frame: Frame, held: HeldLight | N
     sums, fixed = light_sums(instance[LENS_LIGHT], frame, facts.aperture) if facts.light_sums is None else facts.light_sums
     n = sums.shape[0]
     lens_flux = found.amplitudes[:n] @ sums + fixed
-    lensed = found.amplitudes[n:] @ jnp.sum(found.source.columns, axis=(1, 2))
+    lensed = found.amplitudes[n:] @ jnp.sum(found.source.columns, axis=1)
     lensed_flux = lensed if found.source.fixed is None else lensed + jnp.sum(found.source.fixed)
     integral, half_light_radius = flux_and_half_light_radius(instance[SOURCE], found.amplitudes[n:])
     source_flux = integral / facts.pixel_area

@@ -60,7 +60,7 @@ def traced(instance: Mapping[str, Any], x: Any, y: Any) -> tuple[Any, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """Light in the window before the PSF: columns (k, n, n) of the Gaussians, and one picture of everything with a fixed intensity."""
+    """Light at the lit points before the PSF: columns (k, points) of the Gaussians, and the sum of all that has a fixed intensity."""
 
     columns: Any
     fixed: Any

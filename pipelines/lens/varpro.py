@@ -215,7 +215,7 @@ def _solved(p: Any, frame: Frame, rays: Any, held: Any, which: str, bases: Bases
 
 @partial(compiled, static_argnames=("which", "bases"))
 def _slopes(p: Any, amplitudes: Any, frame: Frame, rays: Any, which: str, bases: Bases) -> Any:
-    """Derivatives of the light before the PSF by each parameter that matters, shape (parameters, n, n); amplitudes without the held."""
+    """Derivatives of the light before the PSF by each parameter that matters, shape (parameters, points); amplitudes without the held."""
     slopes: dict[int, Any] = {}
     start = 0
     for (square, derivatives), (sigma, n) in zip(_fields(p, frame, rays, which, bases, slopes=True), bases.ladders(which), strict=True):

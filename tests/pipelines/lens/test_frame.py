@@ -71,10 +71,10 @@ def test_sub_pixels_lie_evenly_within_their_pixel() -> None:
     frame = Frame.from_imaging(imaging(), mask_radius=1.0, over_sampling=3)
     x, y = np.asarray(frame.x), np.asarray(frame.y)
     assert x.shape[0] == 9
-    assert (x - x.mean(axis=0))[:, 0, 0] == pytest.approx(np.tile([-1 / 30, 0.0, 1 / 30], 3), abs=1e-12)
-    assert (y - y.mean(axis=0))[:, 0, 0] == pytest.approx(np.repeat([-1 / 30, 0.0, 1 / 30], 3), abs=1e-12)
-    assert np.diff(x.mean(axis=0), axis=1) == pytest.approx(0.1)
-    assert np.diff(y.mean(axis=0), axis=0) == pytest.approx(0.1)
+    for values, one in ((x, np.tile([-1 / 30, 0.0, 1 / 30], 3)), (y, np.repeat([-1 / 30, 0.0, 1 / 30], 3))):
+        middle = values.mean(axis=0)
+        assert values - middle == pytest.approx(np.repeat(one[:, None], values.shape[1], axis=1), abs=1e-12)
+        assert np.unique(np.diff(np.unique(middle.round(9)))) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (5, 9), (9, 5)])
@@ -82,14 +82,33 @@ def test_sub_pixels_lie_evenly_within_their_pixel() -> None:
 def test_convolution_equals_the_direct_sum(shape: tuple[int, int], count: int) -> None:
     """Light in the border of the window is carried in; nothing wraps around into the compared part."""
     kernel = psf(*shape)
-    frame = Frame.from_imaging(imaging(kernel=kernel), mask_radius=1.2)
-    n = frame.x.shape[-1]
+    frame = Frame.from_imaging(imaging(kernel=kernel), mask_radius=1.2).whole()
+    n = frame.size
     pictures = np.random.default_rng(4).standard_normal((count, n, n))
-    seen = np.asarray(frame.convolved(pictures))
+    seen = np.asarray(frame.convolved(pictures.reshape(count, -1)))
     view = (frame.compared, frame.compared)
     assert seen.shape == (count, *np.asarray(frame.data).shape)
     for one, picture in zip(seen, pictures, strict=True):
         assert one == pytest.approx(direct(picture, kernel)[view], abs=1e-12)
+
+
+@pytest.mark.parametrize("center", [(0.0, 0.0), (0.049, 0.049), (0.6, -0.44)])
+@pytest.mark.parametrize("shape", [(7, 7), (3, 9)])
+def test_within_the_mask_the_lit_points_are_enough(center: tuple[float, float], shape: tuple[int, int]) -> None:
+    """Light at every point of the window gives the same there. How many are lit does not depend on where exactly the center is."""
+    frame = Frame.from_imaging(imaging(kernel=psf(*shape)), mask_radius=1.2, center=center)
+    whole = frame.whole()
+    assert frame.x.shape[1] < whole.x.shape[1] == frame.size**2
+    assert frame.x.shape == Frame.from_imaging(imaging(kernel=psf(*shape)), mask_radius=1.2).x.shape
+
+    def light(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.stack([np.sin(3.0 * x - 2.0 * y), np.cos(7.0 * x * y), 1.0 + x * x])
+
+    few, all_of_it = (np.asarray(one.convolved(light(*(np.asarray(part[0]) for part in (one.x, one.y))))) for one in (frame, whole))
+    used = np.asarray(frame.weight) > 0
+    assert used.any()
+    assert few[:, used] == pytest.approx(all_of_it[:, used], abs=1e-13)
+    assert np.abs(few - all_of_it).max() > 0.1  # beyond the mask they are not
 
 
 def test_whitened_rows_hold_no_sky() -> None:
