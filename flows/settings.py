@@ -118,7 +118,7 @@ def child_environment(settings: Settings, *, prefect_api_url: str | None = None,
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "JAX_COMPILATION_CACHE_DIR": str(settings.cache / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # a hundred small functions, a fiftieth of a second each
         "PYTHONUNBUFFERED": "1",
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -25,6 +25,12 @@ def deflection(mass: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """Deflection by one mass at positions in arcsec; shape of ``x``. Under JAX the series' length is chosen while running."""
     if not isinstance(mass, PowerLaw | Isothermal) or array_module(x, y, mass.ellipticity_1, mass.einstein_radius) is np:
         return mass.deflection(x, y)
+    return _switched(mass, x, y)
+
+
+@jax.jit
+def _switched(mass: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """A function of its own, since its many branches are then traced once for all functions that it is part of."""
     counts = [*(terms_needed(size, SERIES_TOLERANCE) for size in ELLIPTICITY_STEPS), None]
     size = jnp.sqrt(mass.ellipticity_1**2 + mass.ellipticity_2**2)
     index = jnp.searchsorted(jnp.asarray(ELLIPTICITY_STEPS), size)
