@@ -48,7 +48,30 @@ def test_news_come_at_most_every_half_minute(told: list[dict[str, Any]], monkeyp
         join(publisher)
     assert len(told) == 2  # after 31 and 62 s
     assert told[0]["key"] == "progress"
-    assert "stage **first**, exploring, 50 calls" in told[0]["markdown"]
+    assert told[0]["markdown"] == "first exploring, 50 calls, log-evidence -1.00"
+
+
+def test_the_rate_is_that_since_the_last_news_of_the_stage(told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(artifacts.time, "monotonic", lambda: now[0])
+    publisher = artifacts.Publisher()
+    for stage, n_calls in (("first", 50), ("first", 1450), ("second", 700), ("", 0)):
+        now[0] += 35.0
+        publisher.tell("progress", {**PROGRESS, "stage": stage, "n_calls": n_calls, "log_evidence": None})
+        join(publisher)
+    lines = ["first exploring, 50 calls", "first exploring, 1,450 calls (40.0 a second)", "second exploring, 700 calls", "exploring"]
+    assert [each["markdown"] for each in told] == lines
+
+
+def test_a_link_waits_for_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(artifacts, "create_table_artifact", lambda **words: calls.append(words))
+    monkeypatch.setattr(artifacts, "create_link_artifact", lambda **words: calls.append(words))
+    publisher = artifacts.Publisher()
+    publisher.link("report", "/data/results/a lens.html", "report")
+    publisher.table("stages", [{"name": "first"}])
+    assert [each["key"] for each in calls] == ["report", "stages"]
+    assert calls[0]["link"] == "file:///data/results/a%20lens.html"
 
 
 def test_a_slow_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
