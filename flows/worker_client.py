@@ -107,6 +107,12 @@ class WorkerProcess:
                 self.process.kill()
                 self.process.wait()
         self._said.close()
+        self.listener({"event": "closed", "pid": self.process.pid})
+
+    def ask_to_stop(self) -> None:
+        """Let it save at its next batch; what it was asked is then answered by an error."""
+        with contextlib.suppress(OSError):
+            self.process.terminate()
 
 
 class Workers(threading.local):
