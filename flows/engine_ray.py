@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 
 from fitcore import ConfigError
 from flows.engines import Cluster
-from flows.settings import Settings, settle_ray
+from flows.settings import Settings
 
 NAMED = {"CPU": "num_cpus", "GPU": "num_gpus"}
 
@@ -23,7 +23,6 @@ NAMED = {"CPU": "num_cpus", "GPU": "num_gpus"}
 @contextlib.contextmanager
 def joined(settings: Settings, n_workers: int, threads: int) -> Iterator[Cluster]:
     """See `flows.engines.Adapter`."""
-    settle_ray(is_local=not settings.engine_address)
     with contextlib.ExitStack() as stack:
         runner = _runner(settings, n_workers)
         try:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from fitcore import ConfigError
-from flows.settings import Settings
+from flows.settings import Settings, settle_ray
 
 THREADS = "threads"
 PACKAGES = {"dask": ("prefect_dask", "distributed"), "ray": ("prefect_ray", "ray")}
@@ -79,8 +79,7 @@ def check(engine: str) -> None:
 
 
 def adapter(engine: str) -> Adapter:
-    """The module of an engine; ConfigError where what it needs is not installed."""
-    check(engine)
+    """The module of an engine."""
     module: Any = importlib.import_module(f"flows.engine_{engine}")
     return module
 
@@ -104,6 +103,9 @@ def joined(settings: Settings, n_workers: int) -> Iterator[Cluster | None]:
     if known is not None:
         yield known
         return
+    check(settings.engine)
+    if settings.engine == "ray":
+        settle_ray(is_local=not settings.engine_address)  # before its import, which reads the environment
     with adapter(settings.engine).joined(settings, n_workers, max(1, settings.threads // n_workers)) as cluster:
         _JOINED.append(cluster)
         try:
