@@ -28,7 +28,7 @@ def ask_there(engine: str, operation: str, **request: Any) -> Any:
     A task that is not wanted any more, or whose process is ending, lets its search save.
     """
     logger, publisher = get_run_logger(), Publisher()
-    logger.info("%s on %s, in process %d", request.get("stage", operation), socket.gethostname(), os.getpid())
+    logger.info("%s of %s: on %s, in process %d", operation, request["stage"], socket.gethostname(), os.getpid())
 
     def hear(event: dict[str, Any]) -> None:
         publisher.tell("progress", event)
