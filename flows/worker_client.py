@@ -123,6 +123,9 @@ class Workers(threading.local):
         self.threads: int | None = None
         self._worker: WorkerProcess | None = None
 
+    def __reduce__(self) -> str:
+        return "WORKERS"  # what is sent to a process of a cluster finds the one there
+
     def _hear(self, event: dict[str, Any]) -> None:
         self.listener(event)
 

@@ -138,13 +138,15 @@ def dask(fitcore: Any, server: str, tmp_path: Path) -> Iterator[Dask]:
             os.kill(pid, signal.SIGKILL)
 
 
-def under_way(fitcore: Any, store: Path, digests: list[str]) -> None:
-    """Wait until both independent searches have made some calls."""
+def under_way(fitcore: Any, process: subprocess.Popen[Any], store: Path, digests: list[str]) -> None:
+    """Wait until both independent searches have made some calls, or the process has ended."""
 
     def calls(digest: str) -> int:
         return max((attempt.n_calls for attempt in Store(store).attempts(digest)), default=0) if store.is_dir() else 0
 
-    fitcore.wait_for(lambda: all(calls(digest) > 100 for digest in digests[:2]), "100 calls of both searches", MINUTES)
+    fitcore.wait_for(
+        lambda: process.poll() is not None or all(calls(digest) > 100 for digest in digests[:2]), "100 calls of both searches", MINUTES
+    )
 
 
 def ends_of(store: Path, digests: list[str]) -> list[list[str]]:
@@ -159,7 +161,8 @@ def test_a_run_on_a_dask_cluster_goes_on_after_a_kill(
     trace.mkdir()
     words = ("-c", FIT, str(dataset(pause=0.01, trace=str(trace))), str(store))
     flow = dask.start("flow", *words)
-    under_way(fitcore, store, plain[2])
+    under_way(fitcore, flow, store, plain[2])
+    assert flow.poll() is None, dask.log("flow")
     if victim == "the search":
         pid = dask.search_of("plain")
         assert pid is not None
@@ -187,7 +190,7 @@ def test_a_signal_saves_the_searches_on_a_dask_cluster(
     store, folder = tmp_path / "store", dataset(pause=0.01)
     environment = {key: value for key, value in dask.environment.items() if key.startswith(("FITCORE_E", "FITCORE_L", "PREFECT_API"))}
     process = fitcore.start(*words_for(folder, store), mark=dask.mark("command"), **environment)
-    under_way(fitcore, store, plain[2])
+    under_way(fitcore, process, store, plain[2])
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=MINUTES)
     assert process.returncode == 75, errors

@@ -15,6 +15,7 @@ from prefect.states import Completed
 
 from fitcore import ConfigError
 from flows import chain, cli, engine_dask, engines, visit
+from flows.deployed import fit
 from flows.engines import Cluster, joined
 from flows.protocol import RemoteError
 from flows.settings import Settings
@@ -84,6 +85,9 @@ def test_tasks_can_be_sent_to_another_process() -> None:
     for task in (chain.search, chain.compute_latents):
         sent = pickle.loads(cloudpickle.dumps(task))
         assert (sent.name, sent.retries) == (task.name, task.retries)
+    for flow in (chain.chain, fit):  # they are sent along, as the context of a task
+        assert pickle.loads(cloudpickle.dumps(flow)).name == flow.name
+    assert pickle.loads(cloudpickle.dumps(chain.WORKERS)) is chain.WORKERS
 
 
 class Future:
