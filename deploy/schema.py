@@ -115,10 +115,27 @@ class _Deployment(_Strict):
     threads: Positive | None = None
 
 
+class Engine(_Strict):
+    """Where the tasks of a fit run: beside its flow, or on a cluster, which gives ``latents`` to the computation of latent variables."""
+
+    type: Literal["threads", "dask", "ray"]
+    address: str | None = None
+    latents: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+
+    @model_validator(mode="after")
+    def _has_cluster(self) -> Engine:
+        if self.type == "threads" and (self.address is not None or self.latents):
+            raise ValueError(
+                "type is 'threads', which has no cluster, and an address or resources are given. Give dask or ray, or drop them."
+            )
+        return self
+
+
 class FitDeployment(_Deployment):
     """A deployment of the flow `fit`."""
 
     flow: Literal["fit"]
+    engine: Engine | None = None
     parameters: FitParameters = FitParameters.model_construct()
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from typing import Any
 from prefect.utilities.callables import parameter_schema
 
 from deploy.automations import automations_of
-from deploy.schema import CampaignDeployment, File, FitDeployment
+from deploy.schema import CampaignDeployment, Engine, File, FitDeployment
 from flows.campaign import campaign
 from flows.deployed import fit
 
@@ -62,6 +62,8 @@ def _fields(file: File, deployment: FitDeployment | CampaignDeployment, base: Pa
     }
     if deployment.threads is not None:
         environment["FITCORE_THREADS"] = str(deployment.threads)
+    if isinstance(deployment, FitDeployment) and deployment.engine is not None:
+        environment |= _engine(deployment.engine)
     schedule = deployment.schedule
     return {
         "pool": deployment.pool,
@@ -76,6 +78,16 @@ def _fields(file: File, deployment: FitDeployment | CampaignDeployment, base: Pa
         "description": mark_of(file.name),
         "tags": sorted((OURS, tag_of(file.name))),
     }
+
+
+def _engine(engine: Engine) -> dict[str, str]:
+    """The variables that `flows.settings` reads."""
+    found = {"FITCORE_ENGINE": engine.type}
+    if engine.address is not None:
+        found["FITCORE_ENGINE_ADDRESS"] = engine.address
+    if engine.latents:
+        found["FITCORE_LATENTS_RESOURCES"] = ",".join(f"{name}={number:g}" for name, number in sorted(engine.latents.items()))
+    return found
 
 
 def _parameters(file: File, deployment: FitDeployment | CampaignDeployment, base: Path) -> dict[str, Any]:

@@ -201,26 +201,28 @@ def run_latents(
 
 
 def asked(pipeline: Pipeline, dataset: Any, store: Store, *, seed: int = 0) -> dict[str, Request]:
-    """What the chain asks for now, by stage, up to the first stage that is not in the store: what follows depends on its result."""
+    """What the chain asks for now, by stage: those whose needs are in the store; what the others ask for depends on results to come."""
     requests: dict[str, Request] = {}
     results: dict[str, Result] = {}
     for stage in pipeline:
+        if not set(stage.needs) <= set(results):
+            continue
         requests[stage.name] = request_of(pipeline, stage, dataset, results, seed)
         result = find(requests[stage.name], store)
-        if result is None:
-            break
-        results[stage.name] = result
+        if result is not None:
+            results[stage.name] = result
     return requests
 
 
 def stored_results(pipeline: Pipeline, dataset: Any, store: Store, *, seed: int = 0) -> dict[str, Result]:
-    """The results of the chain that are in the store; stops at the first stage that is not. No likelihood call, nothing compiled."""
+    """The results of the chain that are in the store, but for those that need one that is not. No likelihood call, nothing compiled."""
     results: dict[str, Result] = {}
     for stage in pipeline:
+        if not set(stage.needs) <= set(results):
+            continue
         result = find(request_of(pipeline, stage, dataset, results, seed), store)
-        if result is None:
-            break
-        results[stage.name] = result
+        if result is not None:
+            results[stage.name] = result
     return results
 
 

@@ -156,6 +156,11 @@ class Pipeline:
         """Names of the stages in order."""
         return tuple(stage.name for stage in self.stages)
 
+    @property
+    def needs(self) -> dict[str, list[str]]:
+        """Names of the stages that each stage needs, by its name."""
+        return {stage.name: list(stage.needs) for stage in self.stages}
+
     def with_searches(self, settings: Mapping[str, Mapping[str, Any]]) -> Pipeline:
         """The same chain with some settings of some stages' searches replaced; `ConfigError` with the nearest name for an unknown one."""
         replaced = {self.stage(name).name: dict(fields) for name, fields in settings.items()}

@@ -133,7 +133,7 @@ class Display:
         file: Any = None if sys.stderr is None else Unfailing(sys.stderr)  # none where it was closed: rich knows what to do
         self.console = Console(file=file, stderr=True, no_color=no_color, highlight=False, soft_wrap=True)
         self.quiet = quiet
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[tuple[int, int], Lane] = {}
         self._status: Status | None = None
 
     def __enter__(self) -> Display:
@@ -159,10 +159,11 @@ class Display:
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """Show one event of the flow process."""
-        kind, number = event.get("event"), event.get("lane", 0)
+        kind, number, branch = event.get("event"), event.get("lane", 0), event.get("branch", 0)
         if kind == "dataset":
-            self._lanes[number] = Lane(name=event["name"])
-        lane = self._lanes.setdefault(number, Lane())
+            self._lanes[number, 0] = Lane(name=event["name"])
+        trunk = self._lanes.setdefault((number, 0), Lane())
+        lane = trunk if branch == 0 else self._lanes.setdefault((number, branch), Lane(name=trunk.name))
         if kind == "progress":
             self._progress(lane, event)
         elif kind == "warning":
@@ -173,6 +174,8 @@ class Display:
             self.say(f"{lane.name}: {event['name']} {how}{evidence}, grade {event['grade'] or '-'}")
         elif kind in ("ended", "fatal") and "error" in event:
             self.say(f"{event.get('name', 'run')}: {event.get('status', 'failed')}: {event['error']}")
+        if kind == "closed" and branch != 0:
+            del self._lanes[number, branch]
         if kind == "ended":
             lane.text = ""
 

@@ -22,7 +22,9 @@ from prefect.runtime import flow_run
 from fitcore import ConfigError
 from flows import catalogue
 from flows.chain import Settings, compute_latents, run_stages
+from flows.engines import check
 from flows.protocol import RemoteError
+from flows.settings import read
 from flows.worker_client import WORKERS
 
 ATTEMPTS = 5
@@ -80,6 +82,7 @@ def checked_request(dataset: str, pipeline: str, store: str, seed: int, settings
         raise ConfigError(f"The dataset {dataset} is not a folder on {socket.gethostname()}. Is the disk with the datasets mounted there?")
     if seed < 0 or attempts < 1:
         raise ConfigError(f"seed is {seed} and attempts is {attempts}; they must be at least 0 and 1.")
+    check(read().engine)
     entry = catalogue.find(pipeline)
     catalogue.check_stages(entry, settings)
     return {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}

@@ -17,6 +17,7 @@ from fitcore.stored import latents_part
 from flows.catalogue import Entry, chain_of, check_stages, find
 from flows.console import Display
 from flows.early import INTERRUPTED
+from flows.engines import check
 from flows.records import checked, report_path, row_of, unfinished_row
 from flows.settings import Settings
 from flows.supervisor import supervise
@@ -172,6 +173,7 @@ def run_datasets(
 
     ``jobs`` datasets run side by side, by default as many as cores and memory allow.
     """
+    check(settings.engine)
     entry = find(pipeline_name)
     replaced = parse_settings(overrides, entry)
     plans, rows = load_all(paths, entry, store, display)
@@ -226,6 +228,7 @@ def _job(
                 "dataset": str(plan.path.resolve()),
                 "target": str(plan.report),
                 "stages": list(chains[plan.path].stage_names),
+                "needs": chains[plan.path].needs,
             },
         }
         for plan in plans

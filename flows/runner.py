@@ -6,6 +6,7 @@ Prefect API that its environment names, some of them side by side, and prints ev
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import sys
@@ -13,7 +14,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from fitcore import ConfigError
 from flows.chain import chain
+from flows.engines import ASKED, THREADS, joined
+from flows.launch import most_lanes
 from flows.processes import die_with_parent, hold_terminations
 from flows.protocol import RemoteError, line, message
 from flows.server import ServerError, wait_until_ready
@@ -51,9 +55,11 @@ class Lanes:
     Parameters
     ----------
     job : ``{"datasets": [...], "common": {...}, "lanes": n, "threads": n}``; ``threads`` are those of one worker.
+    is_on_cluster : the searches run elsewhere: no worker is started before its time.
     """
 
-    def __init__(self, job: dict[str, Any]) -> None:
+    def __init__(self, job: dict[str, Any], *, is_on_cluster: bool = False) -> None:
+        self.is_on_cluster = is_on_cluster
         self.common: dict[str, Any] = job["common"]
         self.threads: int = job["threads"]
         self.n: int = job["lanes"]
@@ -82,7 +88,8 @@ class Lanes:
         WORKERS.listener = lambda event: send({**event, "lane": number})
         WORKERS.threads = self.threads
         try:
-            WORKERS.current()  # imports and compiles while the server starts
+            if not self.is_on_cluster:
+                WORKERS.current()  # imports and compiles while the server starts
             self._is_ready.wait()
             while not self._is_over.is_set():
                 request = self._waiting.get_nowait()
@@ -97,12 +104,27 @@ class Lanes:
             WORKERS.close()
 
 
+def take_signals(*, is_on_cluster: bool) -> None:
+    """The command line decides what Ctrl-C and SIGTERM mean.
+
+    It signals the workers; where these are on a cluster it signals this process, which lets the searches there save. The processes of a
+    cluster on this machine inherit what is ignored and held back, and are told by these signals: so nothing is, then.
+    """
+    if not is_on_cluster:
+        hold_terminations()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return
+    signal.signal(signal.SIGTERM, lambda number, frame: setattr(ASKED, "is_stopping", True))
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    send({"event": "worker", "pid": os.getpid(), "branch": "cluster"})
+
+
 def main() -> int:
     """Run what the parent asks for."""
     die_with_parent(int(sys.argv[1]), signal.SIGKILL)
-    hold_terminations()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command line decides what Ctrl-C means
     settings = read()
+    is_on_cluster = settings.engine != THREADS
+    take_signals(is_on_cluster=is_on_cluster)
     url = settings.prefect_api_url
     assert url is not None
 
@@ -110,9 +132,10 @@ def main() -> int:
         send({"event": "server", "url": url, "seconds": wait_until_ready(url, settings.server_seconds)})
 
     try:
-        Lanes(message(sys.stdin.readline())).run(wait)
-    except ServerError as error:
-        send({"event": "fatal", "kind": "ServerError", "error": str(error)})
+        with joined(settings, most_lanes(settings.threads)):  # once, for all lanes
+            Lanes(message(sys.stdin.readline()), is_on_cluster=is_on_cluster).run(wait)
+    except (ServerError, ConfigError) as error:
+        send({"event": "fatal", "kind": type(error).__name__, "error": str(error)})
         return 1
     return 0
 

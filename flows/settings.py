@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 
 SERVER_SECONDS = 120.0
 SHORTEST_KEY, LONGEST_KEY = 16, 4096
+ENGINES = ("threads", "dask", "ray")
 SINGLE_THREADED_XLA = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
@@ -31,6 +33,9 @@ class Settings:
     no_color : NO_COLOR is set.
     key : the content of the file that FITCORE_KEY_FILE names, without the end of its line: signs the store. Child processes read it for
         themselves, so that it is on no command line and in no log.
+    engine : FITCORE_ENGINE, where the tasks of a chain run: ``threads`` by default, ``dask`` or ``ray``.
+    engine_address : FITCORE_ENGINE_ADDRESS, of a Dask or Ray cluster; None means one on this machine for the time of the run.
+    latents_resources : FITCORE_LATENTS_RESOURCES, such as GPU=1: what the cluster must give to the computation of latent variables.
     """
 
     store: Path
@@ -40,6 +45,9 @@ class Settings:
     server_seconds: float
     no_color: bool
     key: bytes | None = field(default=None, repr=False)
+    engine: str = "threads"
+    engine_address: str | None = None
+    latents_resources: Mapping[str, float] = field(default_factory=dict)
 
 
 def read() -> Settings:
@@ -48,11 +56,23 @@ def read() -> Settings:
     Raises
     ------
     SettingsError
-        for a number that is none, or not above 0; for a file of a key that is not there, too short, or open to others.
+        for a number that is none, or not above 0; for a file of a key that is not there, too short, or open to others; for an engine that
+        there is not, or a setting that it has no use for.
     """
     environment = os.environ
     cache = environment.get("FITCORE_CACHE") or Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fitcore"
     threads = _number(environment, "FITCORE_THREADS", len(os.sched_getaffinity(0)), "whole number")
+    engine = environment.get("FITCORE_ENGINE") or ENGINES[0]
+    if engine not in ENGINES:
+        raise SettingsError(
+            f"The environment variable FITCORE_ENGINE is {engine!r}; it must be one of {', '.join(ENGINES)}. Correct or unset it."
+        )
+    for name in ("FITCORE_ENGINE_ADDRESS", "FITCORE_LATENTS_RESOURCES"):
+        if environment.get(name) and engine == ENGINES[0]:
+            raise SettingsError(
+                f"The environment variable {name} is {environment[name]!r} and FITCORE_ENGINE is {engine!r}, which has no cluster. "
+                "Set FITCORE_ENGINE to dask or ray, or unset the other."
+            )
     return Settings(
         store=Path(environment.get("FITCORE_STORE") or "results"),
         cache=Path(cache),
@@ -61,7 +81,27 @@ def read() -> Settings:
         server_seconds=_number(environment, "FITCORE_SERVER_SECONDS", SERVER_SECONDS, "number"),
         no_color="NO_COLOR" in environment,
         key=_key(environment.get("FITCORE_KEY_FILE")),
+        engine=engine,
+        engine_address=environment.get("FITCORE_ENGINE_ADDRESS") or None,
+        latents_resources=_resources(environment.get("FITCORE_LATENTS_RESOURCES")),
     )
+
+
+def _resources(text: str | None) -> dict[str, float]:
+    """Numbers by name, of a text such as ``GPU=1,memory=2e9``."""
+    found = {}
+    for item in filter(None, (text or "").split(",")):
+        name, _, number = item.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            found[name.strip()] = 0.0
+        if not name.strip() or not 0 < found[name.strip()] < float("inf"):
+            raise SettingsError(
+                f"The environment variable FITCORE_LATENTS_RESOURCES is {text!r}, in which {item!r} is no NAME=NUMBER with a number above "
+                "0, such as GPU=1. Correct or unset it."
+            )
+    return found
 
 
 def _key(name: str | None) -> bytes | None:
@@ -136,3 +176,13 @@ def child_environment(settings: Settings, *, prefect_api_url: str | None = None,
         direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1")))
         forced |= {"PREFECT_HOME": str(prefect_home), "NO_PROXY": direct, "no_proxy": direct}
     return {**defaults, **inherited, **forced}
+
+
+def settle_ray(*, is_local: bool) -> None:
+    """Set what Ray reads from the environment, where the user has not: nothing is told of its use, and a cluster of our own has a token.
+
+    Ray would write its token into the home folder; one in the environment is passed on to the cluster's processes and kept nowhere.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if is_local and not any(name.startswith("RAY_AUTH_") for name in os.environ):
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

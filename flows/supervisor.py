@@ -21,6 +21,7 @@ from flows.server import available
 from flows.settings import Settings, child_environment
 
 Event = dict[str, Any]
+Branch = tuple[int, int | str]  # number of a lane, and which of its workers
 LOOK_SECONDS = 0.2  # the longest that a signal may wait for its answer
 
 
@@ -31,8 +32,8 @@ class Interrupts:
         self.count = 0
         self.is_time_up = False
         self.tell = tell
-        self.workers: dict[int, int] = {}
-        self.busy: set[int] = set()
+        self.workers: dict[Branch, int] = {}
+        self.busy: set[Branch] = set()
         self.runner: subprocess.Popen[str] | None = None
         self.has_begun = False
         self.has_server = True
@@ -84,17 +85,19 @@ class Interrupts:
 
     def note(self, event: Event) -> None:
         """Take note of what a lane does: it has a new worker, asks it, has its answer, or is at a dataset."""
-        kind, lane = event.get("event"), event.get("lane", 0)
+        kind, branch = event.get("event"), (event.get("lane", 0), event.get("branch", 0))
         if kind == "worker":
-            self.workers[lane] = event["pid"]
+            self.workers[branch] = event["pid"]
             if self.is_asked or not self.has_server:
                 self.pass_on()
+        elif kind == "closed":
+            self.workers.pop(branch, None)
         elif kind == "dataset":
             self.has_begun = True
         elif kind == "asked":
-            self.busy.add(lane)
+            self.busy.add(branch)
         elif kind == "answered":
-            self.busy.discard(lane)
+            self.busy.discard(branch)
             self.end_idle()
 
 

@@ -79,9 +79,11 @@ class Worker:
         dataset = self._dataset(entry, request)
         pipeline = catalogue.chain_of(entry, dataset, request["settings"])
         store, seed = Store(request["store"], key=self.key), request["seed"]
+        threads = request.get("threads") or self.threads
         if operation == "stages":
             target = report_path(store, entry.name, dataset.name)
-            return {"stages": list(pipeline.stage_names), "latent_stage": entry.latent_stage, "target": str(target)}
+            stages = list(pipeline.stage_names)
+            return {"stages": stages, "needs": pipeline.needs, "latent_stage": entry.latent_stage, "target": str(target)}
         if operation == "attempts":
             return unfinished_attempts(pipeline, entry.latent_stage, dataset, store, seed)
         if operation == "stage":
@@ -94,12 +96,12 @@ class Worker:
                 digests=request["digests"],
                 progress=lambda event: self._progress(request, event),
                 stop=lambda: self.is_stopping,
-                n_threads=self.threads,
+                n_threads=threads,
             )
             return outcome.to_dict()
         if operation == "latents":
             self._news(request["stage"], "latents", n_calls=0)
-            found = run_latents(pipeline, request["stage"], dataset, store, seed=seed, digests=request["digests"], n_threads=self.threads)
+            found = run_latents(pipeline, request["stage"], dataset, store, seed=seed, digests=request["digests"], n_threads=threads)
             return {"digest": found.digest, "n_samples": found.n_samples, "cached": found.cached}
         if operation == "report":
             self._news("", "report", n_calls=0)

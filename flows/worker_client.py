@@ -107,6 +107,12 @@ class WorkerProcess:
                 self.process.kill()
                 self.process.wait()
         self._said.close()
+        self.listener({"event": "closed", "pid": self.process.pid})
+
+    def ask_to_stop(self) -> None:
+        """Let it save at its next batch; what it was asked is then answered by an error."""
+        with contextlib.suppress(OSError):
+            self.process.terminate()
 
 
 class Workers(threading.local):
@@ -116,6 +122,9 @@ class Workers(threading.local):
         self.listener: Listener = lambda event: None
         self.threads: int | None = None
         self._worker: WorkerProcess | None = None
+
+    def __reduce__(self) -> str:
+        return "WORKERS"  # what is sent to a process of a cluster finds the one there
 
     def _hear(self, event: dict[str, Any]) -> None:
         self.listener(event)

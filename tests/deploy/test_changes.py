@@ -46,6 +46,12 @@ def test_the_same_again_is_nothing(things: Callable[..., list[Thing]]) -> None:
         ({"deployments__toy__paused": True}, {"fit/toy"}, "paused False -> True"),
         ({"deployments__toy__threads": 2}, {"fit/toy"}, "environment.FITCORE_THREADS '1' -> '2'"),
         (
+            {"deployments__toy__engine": {"type": "dask", "address": "tcp://node1:8786", "latents": {"GPU": 1, "memory": 2.5}}},
+            {"fit/toy"},
+            "environment.FITCORE_ENGINE None -> 'dask'; environment.FITCORE_ENGINE_ADDRESS None -> 'tcp://node1:8786'; "
+            "environment.FITCORE_LATENTS_RESOURCES None -> 'GPU=1,memory=2.5'",
+        ),
+        (
             {"deployments__night__schedule__timezone": "UTC"},
             {"campaign/night"},
             "schedules [{'active': True, 'cron': '0 2 * * *', 'timezone': 'Europe/Paris'}] -> ",

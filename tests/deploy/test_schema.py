@@ -49,6 +49,10 @@ def test_the_example_can_be_used() -> None:
         ({"recovery__requeue": 5}, r"requeue: .*20.*it is 5"),
         ({"pools__cpu__type": "kubernetes"}, r"pools\.cpu\.type: .*'process'.*kubernetes"),
         ({"store": None}, r"store: it is missing"),
+        ({"deployments__toy__engine": {"type": "dsak"}}, r"engine\.type: .*'threads', 'dask' or 'ray'.*dsak"),
+        ({"deployments__toy__engine": {"type": "threads", "latents": {"GPU": 1}}}, r"'threads', which has no cluster.*Give dask or ray"),
+        ({"deployments__toy__engine": {"type": "dask", "latents": {"GPU": 0}}}, r"latents\.GPU: .*greater than 0; it is 0"),
+        ({"deployments__night__engine": {"type": "dask"}}, r"'engine' is no key here"),
         ({"name": "Nightly run"}, r"'Nightly run' is no name.*small letters"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fitcore.chain import StageOutcome, run_latents, run_pipeline, run_stage, stored_results, walk
+from fitcore.chain import StageOutcome, asked, run_latents, run_pipeline, run_stage, stored_results, walk
 from fitcore.errors import ConfigError, ResultNotFoundError
 from fitcore.model import Model
 from fitcore.stage import Pipeline, Stage
@@ -50,6 +50,24 @@ def test_a_finished_chain_makes_no_call(pipeline: Pipeline, store: Store, point:
     monkeypatch.setattr(point, "log_likelihood_function", forbidden)
     assert all(outcome.cached for outcome in walk(pipeline, 0.3, store))
     assert all(result.is_cached for result in run_pipeline(pipeline, 0.3, store).values())
+
+
+def test_what_is_asked_of_a_chain_with_branches(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:
+    def stage(name: str, model: Any, *needs: str) -> Stage:
+        return Stage(name, model, lambda data, results: point(x=data), prior_sampling(), needs=needs)
+
+    fork = Pipeline(
+        "fork", [stage("left", toy_model), stage("right", toy_model), stage("joint", lambda r: r["left"].projected_model, "left", "right")]
+    )
+    assert list(asked(fork, 0.3, store)) == ["left", "right"]
+    assert stored_results(fork, 0.3, store) == {}
+    run_stage(fork, "right", 0.3, store)
+    assert list(stored_results(fork, 0.3, store)) == ["right"]
+    assert list(asked(fork, 0.3, store)) == ["left", "right"]
+    run_stage(fork, "left", 0.3, store)
+    assert list(asked(fork, 0.3, store)) == ["left", "right", "joint"]
+    assert not run_stage(fork, "joint", 0.3, store).cached
+    assert list(stored_results(fork, 0.3, store)) == ["left", "right", "joint"]
 
 
 def test_changed_data_and_seed_miss(pipeline: Pipeline, store: Store) -> None:

@@ -20,6 +20,7 @@ def test_order_and_lookup(stage: Any) -> None:
     pipeline = Pipeline("chain", [stage("one"), stage("two", needs=["one"], proposal="one")])
     assert pipeline.stage_names == ("one", "two")
     assert pipeline.stage("two").needs == ("one",)
+    assert pipeline.needs == {"one": [], "two": ["one"]}
     assert pipeline.stage_seed(3, "one") != pipeline.stage_seed(3, "two")
     assert pipeline.stage_seed(3, "one") == pipeline.stage_seed(3, "one")
 

@@ -33,7 +33,7 @@ def refused(installed: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 def test_unknown_pipeline(refused: Any, make_points: Any, tmp_path: Path) -> None:
     text = refused("run", make_points(), "--pipeline", "toyy", "--store", tmp_path / "store")
-    assert text == "error: There is no pipeline 'toyy'; installed are ['lens', 'quick', 'toy']. Did you mean 'toy'?"
+    assert text == "error: There is no pipeline 'toyy'; installed are ['fork', 'lens', 'quick', 'toy']. Did you mean 'toy'?"
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,19 @@ def test_the_progress_that_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[1:] == ["line: first done: 9 calls, 1.0 s, log-evidence -1.00, grade -", "line: failed: why [not]"]
 
 
+def test_branches_side_by_side_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(quiet=False, no_color=True) as display:
+        display.hear({"event": "dataset", "name": "line"})
+        for _ in range(3):
+            for branch, stage in enumerate(("left", "right")):
+                told = {"stage": stage, "phase": "exploring", "n_calls": 50, "log_evidence": None, "text": ""}
+                display.hear({"event": "progress", "branch": branch, **told})
+        display.hear({"event": "closed", "pid": 1, "branch": 1})
+        display.hear({"event": "closed", "pid": 0})
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(",")[0] for line in lines] == ["line: left exploring, 50 calls", "line: right exploring, 50 calls"]
+
+
 def test_quiet_still_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
     with Display(quiet=True, no_color=True) as display:
         display.hear({"event": "progress", "stage": "first", "phase": "exploring", "n_calls": 50, "log_evidence": None, "text": ""})

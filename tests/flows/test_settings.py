@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from flows.settings import child_environment, read
+from flows.settings import child_environment, read, settle_ray
 
-NAMES = ("FITCORE_STORE", "FITCORE_CACHE", "FITCORE_THREADS", "PREFECT_API_URL", "PREFECT_HOME", "NO_COLOR", "XDG_CACHE_HOME", "XLA_FLAGS")
+NAMES = (
+    "FITCORE_ENGINE",
+    "FITCORE_ENGINE_ADDRESS",
+    "FITCORE_LATENTS_RESOURCES",
+    "FITCORE_STORE",
+    "FITCORE_CACHE",
+    "FITCORE_THREADS",
+    "PREFECT_API_URL",
+    "PREFECT_HOME",
+    "NO_COLOR",
+    "XDG_CACHE_HOME",
+    "XLA_FLAGS",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +109,42 @@ def test_children_never_start_a_server_by_themselves(monkeypatch: pytest.MonkeyP
     assert child["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
     assert child["PREFECT_HOME"] == "/h"
     assert "--xla_cpu_multi_thread_eigen=false" in child["XLA_FLAGS"]
+
+
+def test_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (read().engine, read().engine_address, read().latents_resources) == ("threads", None, {})
+    monkeypatch.setenv("FITCORE_ENGINE", "dask")
+    monkeypatch.setenv("FITCORE_ENGINE_ADDRESS", "tcp://node1:8786")
+    monkeypatch.setenv("FITCORE_LATENTS_RESOURCES", "GPU=1, memory=2.5e9")
+    assert (read().engine, read().engine_address, read().latents_resources) == ("dask", "tcp://node1:8786", {"GPU": 1.0, "memory": 2.5e9})
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"FITCORE_ENGINE": "dsak"}, "FITCORE_ENGINE is 'dsak'; it must be one of threads, dask, ray"),
+        ({"FITCORE_ENGINE_ADDRESS": "tcp://x:1"}, "FITCORE_ENGINE_ADDRESS is 'tcp://x:1' and FITCORE_ENGINE is 'threads', which has no"),
+        ({"FITCORE_LATENTS_RESOURCES": "GPU=1"}, "FITCORE_LATENTS_RESOURCES is 'GPU=1' and FITCORE_ENGINE is 'threads'"),
+        ({"FITCORE_ENGINE": "ray", "FITCORE_LATENTS_RESOURCES": "GPU"}, "'GPU' is no NAME=NUMBER with a number above 0, such as GPU=1"),
+        ({"FITCORE_ENGINE": "ray", "FITCORE_LATENTS_RESOURCES": "GPU=1,CPU=0"}, "'CPU=0' is no NAME=NUMBER"),
+        ({"FITCORE_ENGINE": "ray", "FITCORE_LATENTS_RESOURCES": "=1"}, "'=1' is no NAME=NUMBER"),
+    ],
+)
+def test_what_no_engine_can_be(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], told: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=told):
+        read()
+
+
+def test_a_ray_cluster_of_our_own_has_a_token_that_is_written_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for set_before in (None, "disabled"):
+        environment = {} if set_before is None else {"RAY_AUTH_MODE": set_before}
+        monkeypatch.setattr(os, "environ", environment)
+        settle_ray(is_local=True)
+        assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
+        assert environment["RAY_AUTH_MODE"] == (set_before or "token")
+        assert len(environment.get("RAY_AUTH_TOKEN", "")) == (0 if set_before else 64)
+    monkeypatch.setattr(os, "environ", elsewhere := {})
+    settle_ray(is_local=False)
+    assert not [name for name in elsewhere if "AUTH" in name]

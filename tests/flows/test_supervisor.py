@@ -41,6 +41,19 @@ def test_all_is_told_in_order_before_the_end() -> None:
     assert told == [str(number) for number in range(100)]
 
 
+def test_every_worker_of_a_lane_is_told_and_one_that_ended_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
+    interrupts = Interrupts(lambda text: None)
+    for event in ({"pid": 11}, {"pid": 12, "branch": 1}, {"pid": 13, "branch": 2}, {"pid": 21, "lane": 1}):
+        interrupts.note({"event": "worker", **event})
+    interrupts.note({"event": "closed", "pid": 12, "branch": 1})
+    interrupts(signal.SIGINT, None)
+    assert killed == [(pid, signal.SIGTERM) for pid in (11, 13, 21)]
+    interrupts.note({"event": "worker", "pid": 14, "branch": 1})
+    assert killed[3:] == [(pid, signal.SIGTERM) for pid in (11, 13, 21, 14)]
+
+
 def test_the_handlers_of_before_come_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     with pytest.raises(ZeroDivisionError), handling(Interrupts(lambda text: None)):

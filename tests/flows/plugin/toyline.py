@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class Points:
     y: Any
     pause: float
     fault: str
+    trace: str = ""  # a folder: a file there for each environment in which latent variables were computed
 
 
 class Line(fc.Analysis):
@@ -44,6 +45,8 @@ class Line(fc.Analysis):
         return float(-0.5 * (((self.points.y - instance["a"] - instance["b"] * self.points.x) / 0.1) ** 2).sum())
 
     def compute_latent_variables(self, parameters: Any, model: fc.Model) -> tuple[float]:
+        if self.points.trace:
+            (Path(self.points.trace) / os.environ["FITCORE_TEST_MARK"]).touch()
         return (float(parameters[0] + 10 * parameters[1]),)
 
 
@@ -59,7 +62,9 @@ class Toy:
         if not (path / "points.json").is_file():
             raise fc.DataError(f"{path} has no points.json. Write one with name, x and y.")
         data = json.loads((path / "points.json").read_text())
-        return Points(data["name"], np.array(data["x"]), np.array(data["y"]), data.get("pause", 0.0), data.get("fault", ""))
+        return Points(
+            data["name"], np.array(data["x"]), np.array(data["y"]), data.get("pause", 0.0), data.get("fault", ""), data.get("trace", "")
+        )
 
     def build(self, settings: Any) -> fc.Pipeline:
         search = fc.Nautilus(n_live=100, n_eff=300, n_batch=50, n_shell=20)
@@ -79,8 +84,8 @@ class Toy:
         return fc.Pipeline("toy", stages).with_searches(settings)
 
     def describe(self, dataset: Points, results: Any) -> dict[str, Any]:
-        samples = results["second"].samples
-        latents = results["second"].latent_samples
+        samples = results[self.latent_stage].samples
+        latents = results[self.latent_stage].latent_samples
 
         def three(column: Any, weight: Any) -> dict[str, float]:
             lower, median, upper = weighted_quantile(column, [0.16, 0.5, 0.84], weight)
@@ -106,4 +111,31 @@ class Toy:
         return target
 
 
-TOY = Toy()
+class Fork(Toy):
+    """Two stages that know nothing of each other, and one that takes both."""
+
+    name = "fork"
+    stage_names = ("left", "right", "joint")
+    latent_stage = "joint"
+
+    def build(self, settings: Any) -> fc.Pipeline:
+        search = fc.Nautilus(n_live=100, n_eff=300, n_batch=50, n_shell=20)
+
+        def narrowed(results: Any) -> fc.Model:
+            middle = 0.5 * (results["left"].samples_summary.median[0] + results["right"].samples_summary.median[0])
+            return fc.Model({"a": fc.Normal(middle, 0.5), "b": fc.Normal(0, 1)})
+
+        stages = [
+            fc.Stage("left", MODEL, lambda data, results: Line(half(data, 0)), search),
+            fc.Stage("right", MODEL, lambda data, results: Line(half(data, 1)), search),
+            fc.Stage("joint", narrowed, lambda data, results: Line(data), fc.Importance(n_eff=300), ("left", "right"), "left"),
+        ]
+        return fc.Pipeline("fork", stages).with_searches(settings)
+
+
+def half(points: Points, start: int) -> Points:
+    """Every other point."""
+    return replace(points, x=points.x[start::2], y=points.y[start::2])
+
+
+TOY, FORK = Toy(), Fork()
