@@ -16,7 +16,7 @@ from deploy.server import Server
 from deploy.wanted import things_of
 from fitcore import ConfigError
 from flows.console import printable
-from flows.server import NAMED_SECONDS, ServerError, wait_until_ready
+from flows.server import NAMED_SECONDS, ServerError, password_refused, wait_until_ready
 from flows.settings import read
 
 WRONG_INPUT = 2
@@ -35,8 +35,8 @@ def deploy(path: Path, *, is_dry: bool, is_pruning: bool) -> None:
     settings = read()
     if settings.prefect_api_url is None:
         raise ServerError(
-            "PREFECT_API_URL is not set: deployments need a server that lasts. Start one by 'prefect server start', and set the variable "
-            "to its address, such as http://127.0.0.1:4200/api."
+            "PREFECT_API_URL is not set, and no server of 'fitcore server start' runs here: deployments need a server that lasts. Start "
+            "one by 'fitcore server start', or set the variable to the address of another, such as http://127.0.0.1:4200/api."
         )
     file = load(path)
     wanted = things_of(file, path.absolute().parent)
@@ -66,10 +66,7 @@ def deploy(path: Path, *, is_dry: bool, is_pruning: bool) -> None:
 def refused(url: str, error: httpx.HTTPStatusError) -> str:
     """What a refusal of the server means."""
     if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        return (
-            f"The Prefect server at {url} does not accept the password ({error.response.status_code}). Set PREFECT_API_AUTH_STRING to what "
-            "the server has in PREFECT_SERVER_API_AUTH_STRING, as user:password."
-        )
+        return password_refused(url, error.response.status_code)
     return (
         f"The Prefect server at {url} refused {error.request.method} {error.request.url.path} with {error.response.status_code}: "
         f"{error.response.text[:300]}. Is it a server of the same version as here?"

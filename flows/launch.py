@@ -17,6 +17,7 @@ from fitcore.stored import latents_part
 from flows.catalogue import Entry, chain_of, check_stages, find
 from flows.console import Display
 from flows.early import INTERRUPTED
+from flows.lasting import preferred
 from flows.records import checked, report_path, row_of, unfinished_row
 from flows.settings import Settings
 from flows.supervisor import supervise
@@ -200,7 +201,7 @@ def run_datasets(
                     display.finished(row_of(store.run(event["name"], entry.name)), n_done, len(paths))
 
         with display:
-            interrupts, ended = supervise(job, settings, hear, display.say, time_limit=time_limit)
+            interrupts, ended = supervise(job, preferred(settings), hear, display.say, time_limit=time_limit)
         for plan in waiting:
             how = ended.get(plan.dataset.name)
             # whatever ended the flow, a chain that is whole in the store is done

@@ -13,10 +13,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import httpx
+from prefect import get_client
+
 from flows.chain import chain
 from flows.processes import die_with_parent, hold_terminations
 from flows.protocol import RemoteError, line, message
-from flows.server import ServerError, wait_until_ready
+from flows.server import RefusedError, ServerError, password_refused, wait_until_ready
 from flows.settings import read
 from flows.worker_client import WORKERS
 
@@ -97,6 +100,18 @@ class Lanes:
             WORKERS.close()
 
 
+def check_access(url: str) -> None:
+    """Raise RefusedError where the server wants a password that we do not have: its health is open to all."""
+    try:
+        with get_client(sync_client=True) as client:
+            client.api_version()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise RefusedError(password_refused(url, error.response.status_code)) from error
+    except httpx.HTTPError:
+        pass  # the flows meet it, and their client tries for longer
+
+
 def main() -> int:
     """Run what the parent asks for."""
     die_with_parent(int(sys.argv[1]), signal.SIGKILL)
@@ -108,11 +123,12 @@ def main() -> int:
 
     def wait() -> None:
         send({"event": "server", "url": url, "seconds": wait_until_ready(url, settings.server_seconds)})
+        check_access(url)
 
     try:
         Lanes(message(sys.stdin.readline())).run(wait)
     except ServerError as error:
-        send({"event": "fatal", "kind": "ServerError", "error": str(error)})
+        send({"event": "fatal", "kind": type(error).__name__, "error": str(error)})
         return 1
     return 0
 

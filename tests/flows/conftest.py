@@ -89,6 +89,7 @@ def fitcore(tmp_path_factory: pytest.TempPathFactory) -> Command:
     environment |= {
         "PYTHONPATH": str(PLUGIN),
         "FITCORE_CACHE": str(tmp_path_factory.mktemp("cache")),
+        "FITCORE_DATA": str(tmp_path_factory.mktemp("data") / "fitcore"),
         "FITCORE_THREADS": "1",
         "COLUMNS": "200",
     }
