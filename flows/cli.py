@@ -12,7 +12,7 @@ import typer
 
 from fitcore import ConfigError, Store, StoreError
 from fitcore.stored import summary_of
-from flows import catalogue, deploying, doctor, early, lasting, settings, upkeep
+from flows import catalogue, deploying, doctor, early, lasting, settings, status, upkeep
 from flows.command import StoreOption, existing, guarded, named, output
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import parse_duration, run_datasets
@@ -64,6 +64,22 @@ def run(
         output().print(rows_table(rows))
     early.ignore()
     raise typer.Exit(code)
+
+
+@app.command(name="status", epilog="Example: fitcore status --store results")
+@guarded
+def show_status(
+    store: StoreOption = None, json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False
+) -> None:
+    """What runs where and since when, what stands still, and what was left unfinished. The store alone is read, nothing is written."""
+    kept = status.opened(named(store), settings.read().key)
+    found = status.plain(kept, kept.activity())
+    if json:
+        typer.echo(json_line(found))
+        return
+    status.show(found, typer.echo, output())
+    for fault in found["faults"]:
+        typer.echo(one_line(f"damaged: {fault['path']}: {fault['message']}"), err=True)
 
 
 @app.command(epilog="Example: fitcore table --store results --format csv")

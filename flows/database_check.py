@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-SECONDS = 15.0
+SECONDS = 15
 OLDEST = 14
 
 
@@ -18,7 +18,7 @@ async def looked_at(url: str) -> dict[str, Any]:
     try:
         connection = await asyncpg.connect(url, timeout=SECONDS)
     except TimeoutError:
-        return {"fault": f"it does not answer within {SECONDS:.0f} s"}
+        return {"fault": f"it does not answer within {SECONDS} s"}
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         return {"fault": f"{type(error).__name__}: {str(error).strip().rstrip('.')}"}
     try:

@@ -18,7 +18,7 @@ from prefect import get_client
 
 from flows.chain import chain
 from flows.processes import die_with_parent, hold_terminations
-from flows.protocol import RemoteError, line, message
+from flows.protocol import SERVER_LOST, RemoteError, line, message
 from flows.server import RefusedError, ServerError, password_refused, wait_until_ready
 from flows.settings import read
 from flows.worker_client import WORKERS
@@ -43,6 +43,12 @@ def run_one(request: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
     except RemoteError as error:
         status = "interrupted" if error.kind == "SearchInterruptedError" else "failed"
         return {"event": "ended", "name": request["name"], "status": status, "kind": error.kind, "error": error.message}
+    except httpx.TransportError as error:  # its client has tried for minutes
+        told = (
+            f"the Prefect server no longer answers ({type(error).__name__}). What is computed is in the store: when the server is back, or "
+            "with another one, the same command goes on"
+        )
+        return {"event": "ended", "name": request["name"], "status": "interrupted", "kind": SERVER_LOST, "error": told}
     except Exception as error:  # one bad dataset must not end the others
         return {"event": "ended", "name": request["name"], "status": "failed", "kind": type(error).__name__, "error": str(error)}
     return {"event": "ended", "name": request["name"], "status": "done"}

@@ -115,9 +115,18 @@ class Attempt:
         return asdict(self)
 
 
-def beat_bytes(counter: int, n_calls: int, n_calls_at_start: int, ended: str) -> bytes:
-    """A beat: always the same length, with a checksum, since a reader may come in the middle of a write."""
-    text = json.dumps({"counter": counter, "n_calls": n_calls, "n_calls_at_start": n_calls_at_start, "ended": ended[:200]})
+def beat_bytes(
+    counter: int, n_calls: int, n_calls_at_start: int, ended: str, *, moved: int = 0, log_evidence: float | None = None
+) -> bytes:
+    """A beat: always the same length, with a checksum, since a reader may come in the middle of a write.
+
+    Parameters
+    ----------
+    moved : the counter when the number of calls was last seen to grow.
+    log_evidence : so far; None where the search does not tell.
+    """
+    beat = {"counter": counter, "n_calls": n_calls, "n_calls_at_start": n_calls_at_start, "ended": ended[:200]}
+    text = json.dumps({**beat, "moved": moved, "log_evidence": log_evidence})
     body = text.encode("ascii").ljust(BEAT_BYTES - 9)
     return body + f"{zlib.crc32(body):08x}\n".encode()
 
