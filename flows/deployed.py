@@ -141,10 +141,7 @@ def say(logger: Any, event: dict[str, Any]) -> None:
 
 def figures(event: dict[str, Any]) -> str:
     """One line of figures for a stage: calls, rate, log-evidence and grade; after a preemption attempts, and what they cost."""
-    if event["cached"]:
-        how = "found in the store"
-    else:
-        how = f"done in {event['seconds']:.1f} s"
+    how = "found in the store" if event["cached"] else f"done in {event['seconds']:.1f} s"
     evidence = f"log-evidence {event['log_evidence']:.3f} ± {event['log_evidence_error']:.3f}, grade {event['grade'] or '-'}"
     line = f"stage {event['name']}: {how}, {event['n_calls']:,} calls, {evidence}"
     effort = event.get("effort")

@@ -183,8 +183,8 @@ EFFORT = {"n_attempts": 1, "n_calls": 5200, "n_calls_repeated": 0, "seconds": 26
         ({"effort": EFFORT}, "done in 12.3 s, 5,000 calls, log-evidence 22038.635 ± 0.024, grade A, 200.0 calls/s, 1 attempt"),
         (
             {"effort": EFFORT | {"n_attempts": 3, "n_calls_repeated": 200, "seconds_between": 95.5}},
-            "done in 12.3 s, 5,000 calls, log-evidence 22038.635 ± 0.024, grade A, 200.0 calls/s, 3 attempts: 200 calls repeated (1.0 s) and "
-            "95.5 s between them lost",
+            "done in 12.3 s, 5,000 calls, log-evidence 22038.635 ± 0.024, grade A, 200.0 calls/s, 3 attempts: 200 calls repeated (1.0 s) "
+            "and 95.5 s between them lost",
         ),
     ],
 )

@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 import fitcore as fc
 from fitcore.chain import asked
 from flows.catalogue import chain_of, find
-from flows.server import free_port
 
 pytestmark = pytest.mark.slow
-SLOW_MACHINE = {"FITCORE_SERVER_SECONDS": "500"}
 
 
-class Lasting:
-    """`fitcore server` with a data folder of the test's own."""
-
-    def __init__(self, fitcore: Any, data: Path) -> None:
-        self.fitcore, self.data = fitcore, data
-        self.port = free_port()
-        self.environment = {"FITCORE_DATA": str(data), **SLOW_MACHINE}
-
-    def __call__(self, *words: str) -> Any:
-        answer = self.fitcore("server", *words, **self.environment)
-        password = self.data / "server" / "password"
-        assert not password.exists() or password.read_text().strip() not in answer.stdout + answer.stderr
-        return answer
-
-    def start(self, *words: str) -> dict[str, Any]:
-        answer = self("start", "--port", str(self.port), "--json", *words)
-        assert answer.returncode == 0, answer.stderr
-        return json.loads(answer.stdout)
-
-    def status(self) -> dict[str, Any]:
-        return json.loads(self("status", "--json").stdout)
-
-    def kill(self) -> None:
-        os.kill(self.status()["pid"], signal.SIGKILL)
-        self.fitcore.wait_for(lambda: self.status()["standing"] == "lost", "the end of the server")
-
-    def count(self, state: str) -> int:
-        body = {"flow_runs": {"state": {"type": {"any_": [state]}}}}
-        user, _, password = (self.data / "server" / "password").read_text().strip().partition(":")
-        answer = httpx.post(f"{self.status()['url']}/flow_runs/count", json=body, auth=(user, password), timeout=60)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-
-@pytest.fixture
-def lasting(fitcore: Any, tmp_path: Path) -> Iterator[Lasting]:
-    made = Lasting(fitcore, tmp_path / "data")
-    yield made
-    made("stop")
-
-
-def slow_run(lasting: Lasting, dataset: Path, store: Path) -> Any:
+def slow_run(lasting: Any, dataset: Path, store: Path) -> Any:
     """A run that is at its first search: the process, once it has made some calls."""
     words = ["run", dataset, "--pipeline", "toy", "--store", store, "--json"]
     process = lasting.fitcore.start(*words, mark=str(store), **lasting.environment)
@@ -74,7 +28,7 @@ def slow_run(lasting: Lasting, dataset: Path, store: Path) -> Any:
     return process
 
 
-def test_runs_find_it_and_others_are_not_let_in(lasting: Lasting, fitcore: Any, make_points: Callable[..., Path], tmp_path: Path) -> None:
+def test_runs_find_it_and_others_are_not_let_in(lasting: Any, fitcore: Any, make_points: Callable[..., Path], tmp_path: Path) -> None:
     lasting.start()
     assert lasting("status").returncode == 0
     assert lasting.start()["was_running"] is True
@@ -94,7 +48,7 @@ def test_runs_find_it_and_others_are_not_let_in(lasting: Lasting, fitcore: Any, 
 
 
 def test_one_that_dies_and_comes_back(
-    lasting: Lasting, fitcore: Any, installed: None, make_points: Callable[..., Path], tmp_path: Path
+    lasting: Any, fitcore: Any, installed: None, make_points: Callable[..., Path], tmp_path: Path
 ) -> None:
     lasting.start()
     process = slow_run(lasting, make_points("back", pause=0.03), tmp_path / "store")
@@ -107,7 +61,7 @@ def test_one_that_dies_and_comes_back(
 
 
 def test_one_that_dies_and_stays_away(
-    lasting: Lasting, fitcore: Any, installed: None, make_points: Callable[..., Path], tmp_path: Path
+    lasting: Any, fitcore: Any, installed: None, make_points: Callable[..., Path], tmp_path: Path
 ) -> None:
     lasting.start()
     dataset, store = make_points("away", pause=0.01), tmp_path / "store"
