@@ -13,8 +13,8 @@ from prefect.exceptions import PrefectException
 from deploy.changes import LEFT, SAME, compare, line
 from deploy.schema import load
 from deploy.server import Server
-from deploy.wanted import things_of
-from fitcore import ConfigError
+from deploy.wanted import rooted, things_of
+from fitcore import ConfigError, Store, StoreError
 from flows.console import printable
 from flows.server import NAMED_SECONDS, ServerError, password_refused, wait_until_ready
 from flows.settings import read
@@ -59,8 +59,22 @@ def deploy(path: Path, *, is_dry: bool, is_pruning: bool) -> None:
             f"The Prefect server at {settings.prefect_api_url} failed: {type(error).__name__}: {error}. What was told above is done; run "
             "the same command again."
         ) from error
+    if not is_dry:
+        make_store(Path(rooted(path.absolute().parent, file.store)))
     told = "would change" if is_dry else "changed"
     print(f"{len(changes)} things, {n_changed} {told}" if n_changed else f"{len(changes)} things, nothing to change")
+
+
+def make_store(store: Path) -> None:
+    """Make the store where its disk is here: runs make none, so that a worker that lacks the disk says so."""
+    if store.parent.is_dir():
+        Store(store)
+    else:
+        print(
+            printable(
+                f"note: the store {store} cannot be made here, where {store.parent} is no folder; make its folder where the workers are"
+            )
+        )
 
 
 def refused(url: str, error: httpx.HTTPStatusError) -> str:
@@ -82,7 +96,7 @@ def main() -> int:
     words = parser.parse_args()
     try:
         deploy(words.file, is_dry=words.dry_run, is_pruning=words.prune)
-    except (ConfigError, ServerError) as error:
+    except (ConfigError, ServerError, StoreError) as error:
         print(printable(f"error: {error}"), file=sys.stderr)
         return WRONG_INPUT
     return 0

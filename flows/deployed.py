@@ -17,7 +17,7 @@ import httpx
 from prefect import flow, get_client, get_run_logger
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectException
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from fitcore import ConfigError
 from flows import catalogue
@@ -55,6 +55,8 @@ def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settin
         when ``attempts`` attempts ended in vain, with how each of them ended.
     """
     request = checked_request(dataset, pipeline, store, seed, settings or {}, attempts)
+    if deployment.get_id() is not None:
+        check_store(store)
     logger, listener = get_run_logger(), WORKERS.listener
     crashes = crashes_of(flow_run.get_id())
     WORKERS.listener = lambda event: say(logger, event)
@@ -83,6 +85,15 @@ def checked_request(dataset: str, pipeline: str, store: str, seed: int, settings
     entry = catalogue.find(pipeline)
     catalogue.check_stages(entry, settings)
     return {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
+
+
+def check_store(store: str) -> None:
+    """Raise ConfigError for a store that is not there: `fitcore deploy` made it, so here its disk is missing, and one made here is lost."""
+    if not Path(store).is_dir():
+        raise ConfigError(
+            f"The store {store} is not on {socket.gethostname()}, where this run is. Is the disk with the store mounted there, under the "
+            "same name as for everybody else? If it is to be a new store, make that folder."
+        )
 
 
 def crashes_of(run_id: str | None) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -131,8 +132,12 @@ def test_it_deploys_once_and_runs(
             fitcore.wait_for(lambda: state() in ("COMPLETED", "FAILED", "CRASHED"), "the end of the run", MINUTES)
             assert state() == "COMPLETED"
         finally:
-            worker.terminate()
-            worker.wait(100)
+            worker.send_signal(signal.SIGINT)
+            try:
+                worker.wait(60)
+            except subprocess.TimeoutExpired:  # where these tests were started with SIGINT ignored, so is it there
+                worker.kill()
+                worker.wait()
     (noted,) = fc.Store(tmp_path / "store").runs()
     assert noted["name"] == "line"
     stopped = lasting("stop")

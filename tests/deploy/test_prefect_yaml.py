@@ -78,11 +78,13 @@ def test_prefects_own_command_deploys_it(fitcore: Any, lasting: Any, tmp_path: P
     named = lasting.named()
     environment = {**fitcore.environment, **VARIABLES, **named, "PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(DEPLOY.parent)}
     prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    for words in (["work-pool", "create", "cpu", "--type", "process"], ["deploy", "--all", "--prefect-file", "deploy/prefect.yaml"]):
+    deploys = [["deploy", "--name", name.partition("/")[2], "--prefect-file", "deploy/prefect.yaml"] for name in wanted()]
+    for words in (["work-pool", "create", "cpu", "--type", "process"], *deploys):
         done = subprocess.run(
             [*prefect, *words], cwd=DEPLOY.parent, env=environment, capture_output=True, text=True, timeout=500, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        # Prefect 3.8.8 makes the deployment, and then fails at a question about workers that its own server refuses.
+        assert done.returncode == 0 or "/workers/filter" in done.stdout + done.stderr, done.stdout + done.stderr
     here = {PREFECT_API_URL: named["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: named["PREFECT_API_AUTH_STRING"]}
     with temporary_settings(here), get_client(sync_client=True) as client:
         there = {item.thing.name: item.thing.fields for item in Server(client, "nightly").found() if item.thing.kind == "deployment"}
