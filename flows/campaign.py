@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from prefect import flow, get_client, get_run_logger, runtime
+from prefect import flow, get_client, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
+from prefect.runtime import deployment as own_deployment
 
 from fitcore import ConfigError, Store
 from flows import catalogue
@@ -68,7 +69,7 @@ def campaign(
         raise ConfigError(f"most is {most}; it must be at least 1.")
     entry = catalogue.find(pipeline)
     catalogue.check_stages(entry, settings or {})
-    if runtime.deployment.get_id() is not None:
+    if own_deployment.get_id() is not None:
         check_store(store)
     target = None if deployment is None else target_of(deployment)
     common = {"pipeline": pipeline, "store": store, "seed": seed, "settings": settings or {}, "attempts": attempts}
