@@ -13,10 +13,10 @@ from prefect.exceptions import PrefectException
 from deploy.changes import LEFT, SAME, compare, line
 from deploy.schema import load
 from deploy.server import Server
-from deploy.wanted import things_of
-from fitcore import ConfigError
+from deploy.wanted import rooted, things_of
+from fitcore import ConfigError, Store, StoreError
 from flows.console import printable
-from flows.server import NAMED_SECONDS, ServerError, wait_until_ready
+from flows.server import NAMED_SECONDS, ServerError, password_refused, wait_until_ready
 from flows.settings import read
 
 WRONG_INPUT = 2
@@ -35,8 +35,8 @@ def deploy(path: Path, *, is_dry: bool, is_pruning: bool) -> None:
     settings = read()
     if settings.prefect_api_url is None:
         raise ServerError(
-            "PREFECT_API_URL is not set: deployments need a server that lasts. Start one by 'prefect server start', and set the variable "
-            "to its address, such as http://127.0.0.1:4200/api."
+            "PREFECT_API_URL is not set, and no server of 'fitcore server start' runs here: deployments need a server that lasts. Start "
+            "one by 'fitcore server start', or set the variable to the address of another, such as http://127.0.0.1:4200/api."
         )
     file = load(path)
     wanted = things_of(file, path.absolute().parent)
@@ -59,17 +59,28 @@ def deploy(path: Path, *, is_dry: bool, is_pruning: bool) -> None:
             f"The Prefect server at {settings.prefect_api_url} failed: {type(error).__name__}: {error}. What was told above is done; run "
             "the same command again."
         ) from error
+    if not is_dry:
+        make_store(Path(rooted(path.absolute().parent, file.store)))
     told = "would change" if is_dry else "changed"
     print(f"{len(changes)} things, {n_changed} {told}" if n_changed else f"{len(changes)} things, nothing to change")
+
+
+def make_store(store: Path) -> None:
+    """Make the store where its disk is here: runs make none, so that a worker that lacks the disk says so."""
+    if store.parent.is_dir():
+        Store(store)
+    else:
+        print(
+            printable(
+                f"note: the store {store} cannot be made here, where {store.parent} is no folder; make its folder where the workers are"
+            )
+        )
 
 
 def refused(url: str, error: httpx.HTTPStatusError) -> str:
     """What a refusal of the server means."""
     if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        return (
-            f"The Prefect server at {url} does not accept the password ({error.response.status_code}). Set PREFECT_API_AUTH_STRING to what "
-            "the server has in PREFECT_SERVER_API_AUTH_STRING, as user:password."
-        )
+        return password_refused(url, error.response.status_code)
     return (
         f"The Prefect server at {url} refused {error.request.method} {error.request.url.path} with {error.response.status_code}: "
         f"{error.response.text[:300]}. Is it a server of the same version as here?"
@@ -85,7 +96,7 @@ def main() -> int:
     words = parser.parse_args()
     try:
         deploy(words.file, is_dry=words.dry_run, is_pruning=words.prune)
-    except (ConfigError, ServerError) as error:
+    except (ConfigError, ServerError, StoreError) as error:
         print(printable(f"error: {error}"), file=sys.stderr)
         return WRONG_INPUT
     return 0

@@ -151,6 +151,7 @@ def run_stage(
     stop: Callable[[], bool] | None = None,
     n_threads: int = 1,
     limits: Limits | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> StageOutcome:
     """Look up or run one stage, whose earlier stages are in the store.
 
@@ -159,6 +160,7 @@ def run_stage(
     digests : digests of the earlier stages, checked against what this dataset, pipeline and seed ask for.
     stop : asked at every batch; True saves and raises `SearchInterruptedError`.
     limits : on time and calls; meeting one does the same.
+    about : what the work is, in words, for those who look at the store; see `Store.lease`.
 
     Raises
     ------
@@ -167,7 +169,7 @@ def run_stage(
     """
     results = _upstream(pipeline, stage, dataset, store, seed=seed, digests=digests)
     request = request_of(pipeline, pipeline.stage(stage), dataset, results, seed)
-    result = run(request, store, progress=progress, stop=stop, n_threads=n_threads, limits=limits)
+    result = run(request, store, progress=progress, stop=stop, n_threads=n_threads, limits=limits, about=about)
     return outcome_of(stage, result, store)
 
 

@@ -167,8 +167,9 @@ def run(
     stop: Callable[[], bool] | None = None,
     n_threads: int = 1,
     limits: Limits | None = None,
+    about: Mapping[str, str] | None = None,
 ) -> Result:
-    """The stored result of a request, computed first where it is not there.
+    """The stored result of a request, computed first where it is not there. ``about`` tells people what the work is; see `Store.lease`.
 
     Raises
     ------
@@ -181,7 +182,7 @@ def run(
     if found is not None:
         return found
     store.check_writable()
-    with store.lease(request.digest) as lease:
+    with store.lease(request.digest, about={"name": request.name, **(about or {})}) as lease:
         found = find(request, store)  # another process may have finished while this one waited
         if found is not None:
             return found
@@ -219,7 +220,7 @@ def _search(
     updates = QuickUpdates(running, request.model, store.paths(request.digest))
 
     def news(event: ProgressEvent) -> None:
-        lease.beat(event.n_calls)
+        lease.beat(event.n_calls, event.log_evidence)
         updates(event)
         progress(event)
 

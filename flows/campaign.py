@@ -7,18 +7,21 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 from prefect import flow, get_client, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import deployment as own_deployment
 
 from fitcore import ConfigError, Store
 from flows import catalogue
 from flows.artifacts import Publisher
 from flows.chain import Settings
-from flows.deployed import ATTEMPTS, fit
+from flows.deployed import ATTEMPTS, check_store, fit
 from flows.inbox import Found, look
 from flows.settings import read
 
@@ -66,6 +69,9 @@ def campaign(
         raise ConfigError(f"most is {most}; it must be at least 1.")
     entry = catalogue.find(pipeline)
     catalogue.check_stages(entry, settings or {})
+    if own_deployment.get_id() is not None:
+        check_store(store)
+    target = None if deployment is None else target_of(deployment)
     common = {"pipeline": pipeline, "store": store, "seed": seed, "settings": settings or {}, "attempts": attempts}
     logger = get_run_logger()
     rows: list[dict[str, str]] = []
@@ -78,8 +84,8 @@ def campaign(
         elif n_started >= most:
             status = "left for the next time"
         else:
-            status = _in_place(found, common) if deployment is None else _start(found, common, deployment, attempts)
-            n_started += status.startswith("started") or deployment is None
+            status = _in_place(found, common) if target is None else _start(found, common, target, attempts)
+            n_started += status.startswith("started") or target is None
         rows.append({"name": found.name, "status": status})
         if status != "finished":
             logger.info("%s: %s", found.name, status)
@@ -108,7 +114,27 @@ def _number(run: Earlier) -> int:
     return int((run.idempotency_key or "-0").rpartition("-")[2])
 
 
-def _start(found: Found, common: dict[str, Any], deployment: str, attempts: int) -> str:
+def target_of(deployment: str) -> UUID:
+    """The identity of the deployment that runs the datasets.
+
+    Raises
+    ------
+    ConfigError
+        when it is not there, or its work pool is gone, so that its runs would wait for ever.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_deployment_by_name(deployment)
+        except ObjectNotFound as error:
+            raise ConfigError(f"There is no deployment {deployment!r} on the server. Run 'fitcore deploy' again.") from error
+    if found.work_pool_name is None:
+        raise ConfigError(
+            f"The work pool of the deployment {deployment!r} was removed: its runs would wait for ever. Run 'fitcore deploy' again."
+        )
+    return found.id
+
+
+def _start(found: Found, common: dict[str, Any], target: UUID, attempts: int) -> str:
     """Start a run where none is; what became of it."""
     with get_client(sync_client=True) as client:
         earlier = _earlier(client, found.key)
@@ -118,7 +144,7 @@ def _start(found: Found, common: dict[str, Any], deployment: str, attempts: int)
             told = "waiting" if state is None else state.type.value.lower()
             return f"{told}: it is run {len(earlier)} of this work"
         run = client.create_flow_run_from_deployment(
-            client.read_deployment_by_name(deployment).id,
+            target,
             parameters={**common, "dataset": str(found.path)},
             name=found.name,
             idempotency_key=f"{found.key}-{number}",

@@ -3,80 +3,29 @@
 from __future__ import annotations
 
 import csv
-import functools
 import io
 import sys
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from fitcore import ConfigError, FitcoreError, Store, StoreError
+from fitcore import ConfigError, Store, StoreError
 from fitcore.stored import summary_of
-from flows import catalogue, deploying, doctor, early, settings, upkeep
+from flows import catalogue, deploying, doctor, early, lasting, settings, status, upkeep
+from flows.command import StoreOption, existing, guarded, named, output
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
-from flows.launch import INTERRUPTED_TWICE, WRONG_INPUT, parse_duration, run_datasets
+from flows.launch import parse_duration, run_datasets
 from flows.records import checked, row_of
-from flows.server import ServerError
+from flows.server_commands import server
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help="Fit models to data by chains of searches."
 )
+app.add_typer(server, name="server")
 
-StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of the results [default: $FITCORE_STORE or ./results].")]
 PipelineOption = Annotated[str, typer.Option("--pipeline", help="Short name of an installed pipeline.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")]
-
-
-def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn fitcore's errors into one message and exit code 2, and a Ctrl-C into 130."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            with warnings.catch_warnings():
-                warnings.showwarning = _show_warning
-                return command(*args, **kwargs)
-        except (FitcoreError, ServerError, settings.SettingsError) as error:
-            typer.echo(printable(f"error: {error}"), err=True)
-            raise typer.Exit(WRONG_INPUT) from error
-        except BrokenPipeError:  # whoever read the output has left; typer ends quietly
-            raise
-        except OSError as error:
-            typer.echo(printable(f"error: {error}. Check its permissions and the disk, then run the same command again"), err=True)
-            raise typer.Exit(WRONG_INPUT) from error
-        except KeyboardInterrupt:  # outside of a run, whose handlers are its own
-            raise typer.Exit(INTERRUPTED_TWICE) from None
-
-    return wrapped
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-    typer.echo(printable(f"warning: {message}"), err=True)
-
-
-def named(store: Path | None) -> Path:
-    """The folder of the store of an option."""
-    return store if store is not None else settings.read().store
-
-
-def existing(store: Path | None) -> Store:
-    """The store of an option, to read: a mistyped name must not make a new one."""
-    folder = named(store)
-    if not folder.exists():
-        raise ConfigError(f"There is no store {folder.absolute()}. Name one by --store or FITCORE_STORE; 'fitcore run' makes one.")
-    return Store(folder, key=settings.read().key)
-
-
-def output() -> Console:
-    """Standard output for tables: as wide as they need when it is not a terminal."""
-    console = Console(highlight=False, no_color=settings.read().no_color, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = 400
-    return console
 
 
 @app.command(epilog="Example: fitcore run lenses/J0252+0039 --store results")
@@ -95,14 +44,15 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Run the chain on each dataset. Run again, it answers from the store; after a kill, it goes on."""
-    display = Display(quiet=quiet, no_color=settings.read().no_color)
+    given = settings.read()
+    display = Display(quiet=quiet, no_color=given.no_color)
     code, rows = run_datasets(
         datasets,
         pipeline_name=pipeline,
-        store=Store(named(store), key=settings.read().key),
+        store=Store(named(store), key=given.key),
         seed=seed,
         overrides=override or [],
-        settings=settings.read(),
+        settings=given,
         display=display,
         time_limit=None if time_limit is None else parse_duration(time_limit),
         jobs=jobs,
@@ -114,6 +64,22 @@ def run(
         output().print(rows_table(rows))
     early.ignore()
     raise typer.Exit(code)
+
+
+@app.command(name="status", epilog="Example: fitcore status --store results")
+@guarded
+def show_status(
+    store: StoreOption = None, json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False
+) -> None:
+    """What runs where and since when, what stands still, and what was left unfinished. The store alone is read, nothing is written."""
+    kept = status.opened(named(store), settings.read().key)
+    found = status.plain(kept, kept.activity())
+    if json:
+        typer.echo(json_line(found))
+        return
+    status.show(found, typer.echo, output())
+    for fault in found["faults"]:
+        typer.echo(one_line(f"damaged: {fault['path']}: {fault['message']}"), err=True)
 
 
 @app.command(epilog="Example: fitcore table --store results --format csv")
@@ -245,15 +211,15 @@ def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change; change nothing.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what an earlier deploy made and the file no longer has.")] = False,
 ) -> None:
-    """Make the Prefect server of PREFECT_API_URL run what a settings file says. Run again, it changes nothing."""
-    raise typer.Exit(deploying.deploy(file, settings.read(), is_dry=dry_run, is_pruning=prune))
+    """Make the Prefect server of PREFECT_API_URL, or that of 'fitcore server', run what a settings file says. Again, it changes nothing."""
+    raise typer.Exit(deploying.deploy(file, lasting.preferred(settings.read()), is_dry=dry_run, is_pruning=prune))
 
 
 @app.command(name="doctor", epilog="Example: fitcore doctor")
 @guarded
 def check_installation(store: StoreOption = None) -> None:
     """Check the installation, the device, the store and the server; each finding with its remedy."""
-    findings = doctor.examine(settings.read(), named(store))
+    findings = doctor.examine(lasting.preferred(settings.read()), named(store))
     for finding in findings:
         typer.echo(finding.text())
     raise typer.Exit(1 if any(not finding.is_good for finding in findings) else 0)

@@ -17,7 +17,7 @@ import httpx
 from prefect import flow, get_client, get_run_logger
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectException
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from fitcore import ConfigError
 from flows import catalogue
@@ -57,6 +57,8 @@ def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settin
         when ``attempts`` attempts ended in vain, with how each of them ended.
     """
     request = checked_request(dataset, pipeline, store, seed, settings or {}, attempts)
+    if deployment.get_id() is not None:
+        check_store(store)
     logger, listener = get_run_logger(), WORKERS.listener
     crashes = crashes_of(flow_run.get_id())
     WORKERS.listener = lambda event: say(logger, event)
@@ -86,6 +88,15 @@ def checked_request(dataset: str, pipeline: str, store: str, seed: int, settings
     entry = catalogue.find(pipeline)
     catalogue.check_stages(entry, settings)
     return {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
+
+
+def check_store(store: str) -> None:
+    """Raise ConfigError for a store that is not there: `fitcore deploy` made it, so here its disk is missing, and one made here is lost."""
+    if not Path(store).is_dir():
+        raise ConfigError(
+            f"The store {store} is not on {socket.gethostname()}, where this run is. Is the disk with the store mounted there, under the "
+            "same name as for everybody else? If it is to be a new store, make that folder."
+        )
 
 
 def crashes_of(run_id: str | None) -> list[str]:
@@ -137,14 +148,23 @@ def _until_done(request: dict[str, Any], attempts: int, crashes: list[str]) -> s
 def say(logger: Any, event: dict[str, Any]) -> None:
     """One line of the log for what a person wants to read afterwards."""
     if event.get("event") == "outcome":
-        logger.info(
-            "stage %s: %s, %s calls, log-evidence %s, grade %s, %.1f s",
-            event["name"],
-            "found in the store" if event["cached"] else "done",
-            f"{event['n_calls']:,}",
-            event["log_evidence"],
-            event["grade"],
-            event["seconds"],
-        )
+        logger.info("%s", figures(event))
     elif event.get("event") == "warning":
         logger.warning("%s: %s", event["kind"], event["text"])
+
+
+def figures(event: dict[str, Any]) -> str:
+    """One line of figures for a stage: calls, rate, log-evidence and grade; after a preemption attempts, and what they cost."""
+    how = "found in the store" if event["cached"] else f"done in {event['seconds']:.1f} s"
+    evidence = f"log-evidence {event['log_evidence']:.3f} ± {event['log_evidence_error']:.3f}, grade {event['grade'] or '-'}"
+    line = f"stage {event['name']}: {how}, {event['n_calls']:,} calls, {evidence}"
+    effort = event.get("effort")
+    if event["cached"] or not effort or not effort["n_attempts"]:
+        return line
+    rate = effort["n_calls"] / effort["seconds"] if effort["seconds"] > 0 else 0.0
+    line += f", {rate:.1f} calls/s, {effort['n_attempts']} attempt{'s' if effort['n_attempts'] > 1 else ''}"
+    if effort["n_attempts"] == 1:
+        return line
+    again = effort["n_calls_repeated"]
+    seconds = again / rate if rate else 0.0
+    return f"{line}: {again:,} calls repeated ({seconds:.1f} s) and {effort['seconds_between']:.1f} s between them lost"

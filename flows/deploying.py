@@ -10,6 +10,6 @@ from flows.settings import Settings, child_environment
 
 
 def deploy(file: Path, settings: Settings, *, is_dry: bool, is_pruning: bool) -> int:
-    """Make the server that PREFECT_API_URL names as the file says; the exit code."""
+    """Make the server that the settings name as the file says; the exit code."""
     words = [sys.executable, "-m", "deploy", str(file), *(["--dry-run"] if is_dry else []), *(["--prune"] if is_pruning else [])]
-    return subprocess.run(words, env=child_environment(settings), check=False).returncode
+    return subprocess.run(words, env=child_environment(settings, prefect_api_url=settings.prefect_api_url), check=False).returncode

@@ -18,6 +18,8 @@ from flows.catalogue import Entry, chain_of, check_stages, find
 from flows.console import Display
 from flows.early import INTERRUPTED
 from flows.engines import check
+from flows.lasting import preferred
+from flows.protocol import SERVER_LOST
 from flows.records import checked, report_path, row_of, unfinished_row
 from flows.settings import Settings
 from flows.supervisor import supervise
@@ -202,12 +204,13 @@ def run_datasets(
                     display.finished(row_of(store.run(event["name"], entry.name)), n_done, len(paths))
 
         with display:
-            interrupts, ended = supervise(job, settings, hear, display.say, time_limit=time_limit)
+            interrupts, ended = supervise(job, preferred(settings), hear, display.say, time_limit=time_limit)
+        is_over = interrupts > 0 or any(how.get("kind") == SERVER_LOST for how in ended.values())
         for plan in waiting:
             how = ended.get(plan.dataset.name)
             # whatever ended the flow, a chain that is whole in the store is done
             whole = stored_row(plan, entry, chains[plan.path], store, seed) if how is None or how["status"] != "done" else None
-            rows[str(plan.path)] = whole or _row(plan, entry, store, how, interrupted=interrupts > 0)
+            rows[str(plan.path)] = whole or _row(plan, entry, store, how, interrupted=is_over)
     ordered = [rows[str(path)] for path in paths]
     return _exit_code(ordered, interrupts), ordered
 
@@ -246,6 +249,8 @@ def _job(
 def _row(plan: Plan, entry: Entry, store: Store, ended: Mapping[str, Any] | None, *, interrupted: bool) -> dict[str, Any]:
     if ended is not None and ended["status"] == "done":
         return row_of(store.run(plan.dataset.name, entry.name))
+    if ended is not None and ended["kind"] == SERVER_LOST:
+        return unfinished_row(plan.dataset.name, entry.name, "interrupted", str(ended["error"]))
     is_saved = ended is not None and ended["kind"] == "SearchInterruptedError"
     if is_saved or (interrupted and (ended is None or ended["kind"] == "WorkerDied")):
         return unfinished_row(plan.dataset.name, entry.name, "interrupted", "interrupted with its work saved; the same command goes on")

@@ -8,6 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+SERVER_LOST = "ServerLost"
+"""How a dataset ended whose Prefect server went away: nothing is wrong with it."""
+
 
 class RemoteError(RuntimeError):
     """An error that was raised in the worker process.

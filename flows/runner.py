@@ -14,13 +14,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import httpx
+from prefect import get_client
+
 from fitcore import ConfigError
 from flows.chain import chain
 from flows.engines import ASKED, THREADS, joined
 from flows.launch import most_lanes
 from flows.processes import die_with_parent, hold_terminations
-from flows.protocol import RemoteError, line, message
-from flows.server import ServerError, wait_until_ready
+from flows.protocol import SERVER_LOST, RemoteError, line, message
+from flows.server import RefusedError, ServerError, password_refused, wait_until_ready
 from flows.settings import read
 from flows.worker_client import WORKERS
 
@@ -44,6 +47,12 @@ def run_one(request: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
     except RemoteError as error:
         status = "interrupted" if error.kind == "SearchInterruptedError" else "failed"
         return {"event": "ended", "name": request["name"], "status": status, "kind": error.kind, "error": error.message}
+    except httpx.TransportError as error:  # its client has tried for minutes
+        told = (
+            f"the Prefect server no longer answers ({type(error).__name__}). What is computed is in the store: when the server is back, or "
+            "with another one, the same command goes on"
+        )
+        return {"event": "ended", "name": request["name"], "status": "interrupted", "kind": SERVER_LOST, "error": told}
     except Exception as error:  # one bad dataset must not end the others
         return {"event": "ended", "name": request["name"], "status": "failed", "kind": type(error).__name__, "error": str(error)}
     return {"event": "ended", "name": request["name"], "status": "done"}
@@ -119,6 +128,18 @@ def take_signals(*, is_on_cluster: bool) -> None:
     send({"event": "worker", "pid": os.getpid(), "branch": "cluster"})
 
 
+def check_access(url: str) -> None:
+    """Raise RefusedError where the server wants a password that we do not have: its health is open to all."""
+    try:
+        with get_client(sync_client=True) as client:
+            client.api_version()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise RefusedError(password_refused(url, error.response.status_code)) from error
+    except httpx.HTTPError:
+        pass  # the flows meet it, and their client tries for longer
+
+
 def main() -> int:
     """Run what the parent asks for."""
     die_with_parent(int(sys.argv[1]), signal.SIGKILL)
@@ -130,6 +151,7 @@ def main() -> int:
 
     def wait() -> None:
         send({"event": "server", "url": url, "seconds": wait_until_ready(url, settings.server_seconds)})
+        check_access(url)
 
     try:
         with joined(settings, most_lanes(settings.threads)):  # once, for all lanes

@@ -33,6 +33,18 @@ class ServerError(RuntimeError):
     """A Prefect server could not be started or reached."""
 
 
+class RefusedError(ServerError):
+    """A Prefect server does not let us in."""
+
+
+def password_refused(url: str, code: int) -> str:
+    """What it means that a server refuses with 401 or 403."""
+    return (
+        f"The Prefect server at {url} does not accept the password ({code}). Set PREFECT_API_AUTH_STRING to what the server has in "
+        "PREFECT_SERVER_API_AUTH_STRING, as user:password; for the server of 'fitcore server start' run: eval \"$(fitcore server env)\"."
+    )
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that was free a moment ago."""
     with socket.socket() as probe:

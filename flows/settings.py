@@ -27,8 +27,11 @@ class Settings:
     ----------
     store : FITCORE_STORE, ./results by default.
     cache : FITCORE_CACHE, the user's cache folder by default: compiled code and the embedded Prefect server's database.
+    data : FITCORE_DATA, the user's data folder by default: what `fitcore server` keeps.
+    database : FITCORE_DATABASE: the PostgreSQL database of `fitcore server`; None means SQLite.
     threads : FITCORE_THREADS, the number of cores by default: likelihoods evaluated side by side.
-    prefect_api_url : PREFECT_API_URL; None means a server of our own for the time of the run.
+    prefect_api_url : PREFECT_API_URL; None means the server of `fitcore server` where it runs, or one of our own for the time of the run.
+    prefect_api_auth : PREFECT_API_AUTH_STRING: user and password for that server.
     server_seconds : FITCORE_SERVER_SECONDS, 120 by default: how long to wait for a Prefect server's first answer.
     no_color : NO_COLOR is set.
     key : the content of the file that FITCORE_KEY_FILE names, without the end of its line: signs the store. Child processes read it for
@@ -48,6 +51,9 @@ class Settings:
     engine: str = "threads"
     engine_address: str | None = None
     latents_resources: Mapping[str, float] = field(default_factory=dict)
+    data: Path = Path("fitcore-data")
+    database: str | None = field(default=None, repr=False)
+    prefect_api_auth: str | None = field(default=None, repr=False)
 
 
 def read() -> Settings:
@@ -61,6 +67,7 @@ def read() -> Settings:
     """
     environment = os.environ
     cache = environment.get("FITCORE_CACHE") or Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fitcore"
+    data = environment.get("FITCORE_DATA") or Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fitcore"
     threads = _number(environment, "FITCORE_THREADS", len(os.sched_getaffinity(0)), "whole number")
     engine = environment.get("FITCORE_ENGINE") or ENGINES[0]
     if engine not in ENGINES:
@@ -84,6 +91,9 @@ def read() -> Settings:
         engine=engine,
         engine_address=environment.get("FITCORE_ENGINE_ADDRESS") or None,
         latents_resources=_resources(environment.get("FITCORE_LATENTS_RESOURCES")),
+        data=Path(data).absolute(),
+        database=environment.get("FITCORE_DATABASE") or None,
+        prefect_api_auth=environment.get("PREFECT_API_AUTH_STRING") or None,
     )
 
 
@@ -109,8 +119,30 @@ def _key(name: str | None) -> bytes | None:
     if not name:
         return None
     told = f"The environment variable FITCORE_KEY_FILE names {name}"
+    key = secret(Path(name), told, "Correct or unset it.")
+    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+        raise SettingsError(
+            f"{told}, which holds {min(len(key), LONGEST_KEY + 1)} bytes; a key has {SHORTEST_KEY} to {LONGEST_KEY}. Make one, for example "
+            f"with 'openssl rand -hex 32'."
+        )
+    return key
+
+
+def secret(path: Path, told: str, remedy: str) -> bytes:
+    """The first bytes of a file that nobody but its owner can read, without the end of its line.
+
+    Parameters
+    ----------
+    told : what names the file, for the message.
+    remedy : what to do where it cannot be read.
+
+    Raises
+    ------
+    SettingsError
+        when it cannot be read, is no plain file, or others can read or change it.
+    """
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -120,15 +152,9 @@ def _key(name: str | None) -> bytes | None:
                     f"{told}, which others can read or change (mode {stat.S_IMODE(status.st_mode):04o}, owner {status.st_uid}); a key "
                     f"must be its user's alone, mode 0600 or 0400. Run 'chmod 600' on it, and make a new key if others may have seen it."
                 )
-            key = file.read(LONGEST_KEY + 3).rstrip(b"\r\n")
+            return file.read(LONGEST_KEY + 3).rstrip(b"\r\n")
     except OSError as error:
-        raise SettingsError(f"{told}, which cannot be read: {error.strerror}. Correct or unset it.") from error
-    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
-        raise SettingsError(
-            f"{told}, which holds {min(len(key), LONGEST_KEY + 1)} bytes; a key has {SHORTEST_KEY} to {LONGEST_KEY}. Make one, for example "
-            f"with 'openssl rand -hex 32'."
-        )
-    return key
+        raise SettingsError(f"{told}, which cannot be read: {error.strerror}. {remedy}") from error
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, kind: str) -> float:
@@ -171,10 +197,16 @@ def child_environment(settings: Settings, *, prefect_api_url: str | None = None,
     forced = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
     if prefect_api_url is not None:
         forced["PREFECT_API_URL"] = prefect_api_url
+        if settings.prefect_api_auth is not None:
+            forced["PREFECT_API_AUTH_STRING"] = settings.prefect_api_auth
     if prefect_home is not None:
         inherited = {k: v for k, v in os.environ.items() if k.startswith("PREFECT_LOGGING_") or not k.startswith("PREFECT_")}
+        forced.pop("PREFECT_API_AUTH_STRING", None)
+    if prefect_home is not None or (prefect_api_url or "").startswith("http://127.0.0.1:"):
         direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1")))
-        forced |= {"PREFECT_HOME": str(prefect_home), "NO_PROXY": direct, "no_proxy": direct}
+        forced |= {"NO_PROXY": direct, "no_proxy": direct}
+    if prefect_home is not None:
+        forced["PREFECT_HOME"] = str(prefect_home)
     return {**defaults, **inherited, **forced}
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from flows.protocol import Lines, line, message
-from flows.server import available
+from flows.server import RefusedError, available
 from flows.settings import Settings, child_environment
 
 Event = dict[str, Any]
@@ -192,6 +192,9 @@ def supervise(
         for text in Lines(runner.stdout, look_seconds=LOOK_SECONDS):
             event = message(text)
             interrupts.note(event)
+            if event.get("event") == "fatal" and event["kind"] == RefusedError.__name__:
+                runner.wait()
+                raise RefusedError(event["error"])
             if event.get("event") == "ended":
                 if event["status"] == "failed" and not interrupts.has_server:
                     event = {**event, "status": "interrupted", "kind": "SearchInterruptedError"}

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -97,8 +98,9 @@ class Worker:
                 progress=lambda event: self._progress(request, event),
                 stop=lambda: self.is_stopping,
                 n_threads=threads,
+                about={"dataset": dataset.name, "command": command_of(request)},
             )
-            return outcome.to_dict()
+            return {**outcome.to_dict(), "effort": asdict(store.effort(outcome.digest))}
         if operation == "latents":
             self._news(request["stage"], "latents", n_calls=0)
             found = run_latents(pipeline, request["stage"], dataset, store, seed=seed, digests=request["digests"], n_threads=threads)

@@ -18,6 +18,7 @@ MAY_WRITE = (
     "pipelines/lens/report",
     "flows/settings.py",
     "flows/server.py",
+    "flows/lasting.py",
 )
 MAY_READ_ENVIRONMENT = ("flows/settings.py",)
 MAY_JIT = ("fitcore/evaluation.py",)

@@ -42,15 +42,24 @@ class Process:
     @classmethod
     def own(cls) -> "Process":
         """This process."""
-        pid = os.getpid()
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> "Process":
+        """The process of this machine that has this number now."""
         return cls(host=socket.gethostname(), boot=_boot(), namespace=_namespace(), pid=pid, started=_start_of(pid) or "")
 
     def is_gone(self) -> bool:
         """True only when it certainly no longer exists: same host, boot and process namespace, and no such process."""
+        return self._is_here() and _start_of(self.pid) != self.started
+
+    def is_alive(self) -> bool:
+        """True only when it certainly exists: same host, boot and process namespace, and a process of that number and start."""
+        return self._is_here() and _start_of(self.pid) == self.started
+
+    def _is_here(self) -> bool:
         here = (platform.system() == "Linux", socket.gethostname(), _boot(), _namespace())
-        if here != (True, self.host, self.boot, self.namespace) or not self.boot or not self.started:
-            return False
-        return _start_of(self.pid) != self.started
+        return here == (True, self.host, self.boot, self.namespace) and bool(self.boot and self.started)
 
 
 def _boot() -> str:
@@ -106,9 +115,18 @@ class Attempt:
         return asdict(self)
 
 
-def beat_bytes(counter: int, n_calls: int, n_calls_at_start: int, ended: str) -> bytes:
-    """A beat: always the same length, with a checksum, since a reader may come in the middle of a write."""
-    text = json.dumps({"counter": counter, "n_calls": n_calls, "n_calls_at_start": n_calls_at_start, "ended": ended[:200]})
+def beat_bytes(
+    counter: int, n_calls: int, n_calls_at_start: int, ended: str, *, moved: int = 0, log_evidence: float | None = None
+) -> bytes:
+    """A beat: always the same length, with a checksum, since a reader may come in the middle of a write.
+
+    Parameters
+    ----------
+    moved : the counter when the number of calls was last seen to grow.
+    log_evidence : so far; None where the search does not tell.
+    """
+    beat = {"counter": counter, "n_calls": n_calls, "n_calls_at_start": n_calls_at_start, "ended": ended[:200]}
+    text = json.dumps({**beat, "moved": moved, "log_evidence": log_evidence})
     body = text.encode("ascii").ljust(BEAT_BYTES - 9)
     return body + f"{zlib.crc32(body):08x}\n".encode()
 

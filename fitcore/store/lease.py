@@ -7,10 +7,12 @@ work on the same result cost time, not correctness. How the files look is in `at
 
 import contextlib
 import datetime
+import math
 import os
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +32,8 @@ from fitcore.store.attempts import (
 )
 from fitcore.store.layout import RESULT, Layout
 
+LONGEST_ABOUT = 4096
+
 
 class Lease:
     """The right to work on one result; a context manager.
@@ -41,6 +45,7 @@ class Lease:
         one.
     heartbeat : seconds between two beats.
     patience : beats without a sign of life after which a holder counts as dead.
+    about : what the work is, in words for people, such as its name and the command that goes on with it.
 
     Raises
     ------
@@ -48,7 +53,15 @@ class Lease:
     """
 
     def __init__(
-        self, layout: Layout, digest: str, *, part: str = RESULT, wait: float | None = None, heartbeat: float = 1.0, patience: int = 15
+        self,
+        layout: Layout,
+        digest: str,
+        *,
+        part: str = RESULT,
+        wait: float | None = None,
+        heartbeat: float = 1.0,
+        patience: int = 15,
+        about: Mapping[str, str] | None = None,
     ) -> None:
         self._layout = layout
         self._digest = digest
@@ -57,6 +70,7 @@ class Lease:
         self._wait = wait
         self._heartbeat = heartbeat
         self._patience = patience
+        self._about = {name: text[:LONGEST_ABOUT] for name, text in (about or {}).items()}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -66,6 +80,8 @@ class Lease:
         self._counter = 0
         self._n_calls = 0
         self._n_calls_at_start = 0
+        self._moved = 0
+        self._log_evidence: float | None = None
         self._is_lost = False
         self.missed_beats = 0
 
@@ -142,6 +158,7 @@ class Lease:
             "beat": self._beat_name,
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "took_over_because": reason,
+            "about": self._about,
         }
         path = claim_path(self._folder, self._part, number)
         try:
@@ -179,10 +196,14 @@ class Lease:
         """The calls last told to `beat`."""
         return self._n_calls
 
-    def beat(self, n_calls: int) -> None:
-        """Note the calls so far; cheap, never raises, and what it wrote outlives a kill of this process."""
+    def beat(self, n_calls: int, log_evidence: float | None = None) -> None:
+        """Note the calls so far, and the log-evidence where it is known; cheap, never raises, and what it wrote outlives a kill."""
         with self._lock:
+            if int(n_calls) > self._n_calls:
+                self._moved = self._counter
             self._n_calls = int(n_calls)
+            if log_evidence is not None and math.isfinite(log_evidence):
+                self._log_evidence = float(log_evidence)
             self._write(RUNNING)
 
     def resumed_from(self, n_calls: int) -> None:
@@ -204,8 +225,9 @@ class Lease:
         if self._descriptor < 0:
             return
         self._counter += 1
+        beat = beat_bytes(self._counter, self._n_calls, self._n_calls_at_start, ended, moved=self._moved, log_evidence=self._log_evidence)
         try:
-            durable.write_at_start(self._descriptor, beat_bytes(self._counter, self._n_calls, self._n_calls_at_start, ended))
+            durable.write_at_start(self._descriptor, beat)
         except OSError:
             # A lost beat costs at most a takeover, and publishing is safe without the lease: the search goes on.
             self.missed_beats += 1

@@ -19,6 +19,7 @@ from typing import Any
 from fitcore.errors import ConfigError, SchemaVersionError, StoreError
 from fitcore.identity import digest as digest_of
 from fitcore.store import attempts, durable, encoding, reading, runs, setbacks, upkeep
+from fitcore.store.activity import Activity, Effort, activity, effort
 from fitcore.store.attempts import Attempt
 from fitcore.store.checkpoint import FileCheckpoint
 from fitcore.store.commit import Contents, checked_part, commit
@@ -186,19 +187,28 @@ class Store:
         """
         return FileCheckpoint(self._layout, digest, fingerprint=fingerprint or {}, stop=stop, lease=lease)
 
-    def lease(self, digest: str, *, part: str = RESULT, wait: float | None = None) -> Lease:
+    def lease(self, digest: str, *, part: str = RESULT, wait: float | None = None, about: Mapping[str, str] | None = None) -> Lease:
         """The right to work on a result, as a context manager.
 
         Parameters
         ----------
         wait : seconds to wait for another holder; 0 fails at once; None waits just long enough to tell a live holder from a dead one.
+        about : what the work is, in words, for `activity`.
         """
         durable.refuse_links(self.path, self._layout.attempts_folder(digest))
-        return Lease(self._layout, digest, part=part, wait=wait, heartbeat=self.heartbeat, patience=self.patience)
+        return Lease(self._layout, digest, part=part, wait=wait, heartbeat=self.heartbeat, patience=self.patience, about=about)
 
     def attempts(self, digest: str, part: str = RESULT) -> list[Attempt]:
         """All attempts at a result, oldest first; the record outlives kills."""
         return attempts.attempts(self._layout.attempts_folder(digest), part)
+
+    def effort(self, digest: str, part: str = RESULT) -> Effort:
+        """What the attempts at a result cost together: calls, time, and what was lost between them."""
+        return effort(self._layout.attempts_folder(digest), part)
+
+    def activity(self) -> Activity:
+        """Who is at work, what stands still and what was left unfinished; nothing is moved or changed."""
+        return activity(self._layout, heartbeat=self.heartbeat, patience=self.patience)
 
     def heed_setbacks(self, digest: str, lease: Lease) -> None:
         """Before a search: warn of attempts that got no further, and set aside a state on which three have failed."""

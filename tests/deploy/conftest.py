@@ -19,6 +19,7 @@ _flows = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = _flows
 _spec.loader.exec_module(_flows)
 fitcore, server, make_points, installed = _flows.fitcore, _flows.server, _flows.make_points, _flows.installed
+lasting = _flows.lasting
 PLUGIN = _flows.PLUGIN
 
 

@@ -162,6 +162,38 @@ def test_what_a_users_code_prints_is_no_event(caplog: pytest.LogCaptureFixture) 
     assert [record.getMessage() for record in caplog.records] == ["UserWarning: flat"]
 
 
+OUTCOME = {
+    "event": "outcome",
+    "name": "basin",
+    "cached": False,
+    "n_calls": 5000,
+    "seconds": 12.34,
+    "log_evidence": 22038.6351,
+    "log_evidence_error": 0.024,
+    "grade": "A",
+}
+EFFORT = {"n_attempts": 1, "n_calls": 5200, "n_calls_repeated": 0, "seconds": 26.0, "seconds_between": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "done in 12.3 s, 5,000 calls, log-evidence 22038.635 ± 0.024, grade A"),
+        ({"cached": True, "grade": "", "effort": EFFORT}, "found in the store, 5,000 calls, log-evidence 22038.635 ± 0.024, grade -"),
+        ({"effort": EFFORT}, "done in 12.3 s, 5,000 calls, log-evidence 22038.635 ± 0.024, grade A, 200.0 calls/s, 1 attempt"),
+        (
+            {"effort": EFFORT | {"n_attempts": 3, "n_calls_repeated": 200, "seconds_between": 95.5}},
+            "done in 12.3 s, 5,000 calls, log-evidence 22038.635 ± 0.024, grade A, 200.0 calls/s, 3 attempts: 200 calls repeated (1.0 s) "
+            "and 95.5 s between them lost",
+        ),
+    ],
+)
+def test_a_stage_is_told_in_a_line_of_figures(changes: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        deployed.say(logging.getLogger("test"), OUTCOME | changes)
+    assert [record.getMessage() for record in caplog.records] == [f"stage basin: {told}"]
+
+
 def test_a_worker_that_nobody_listens_to_saves_instead_of_failing() -> None:
     from flows.worker import Worker
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flows.server import free_port, wait_until_ready
@@ -89,6 +90,7 @@ def fitcore(tmp_path_factory: pytest.TempPathFactory) -> Command:
     environment |= {
         "PYTHONPATH": str(PLUGIN),
         "FITCORE_CACHE": str(tmp_path_factory.mktemp("cache")),
+        "FITCORE_DATA": str(tmp_path_factory.mktemp("data") / "fitcore"),
         "FITCORE_THREADS": "1",
         "COLUMNS": "200",
     }
@@ -143,3 +145,53 @@ def server(fitcore: Command, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy pipeline as installed in this process."""
     monkeypatch.syspath_prepend(PLUGIN)
+
+
+class Lasting:
+    """`fitcore server` with a data folder of the test's own."""
+
+    def __init__(self, fitcore: Any, data: Path) -> None:
+        self.fitcore, self.data = fitcore, data
+        self.port = free_port()
+        self.environment = {"FITCORE_DATA": str(data), "FITCORE_SERVER_SECONDS": "500"}
+
+    def __call__(self, *words: str) -> Any:
+        answer = self.fitcore("server", *words, **self.environment)
+        password = self.data / "server" / "password"
+        assert not password.exists() or password.read_text().strip() not in answer.stdout + answer.stderr
+        return answer
+
+    def start(self, *words: str) -> dict[str, Any]:
+        """Start it; what the command tells as JSON."""
+        answer = self("start", "--port", str(self.port), "--json", *words)
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
+
+    def named(self) -> dict[str, str]:
+        """What a shell sets by the lines that `start` tells."""
+        auth = (self.data / "server" / "password").read_text().strip()
+        return {"PREFECT_API_URL": self.status()["url"], "PREFECT_API_AUTH_STRING": auth}
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self("status", "--json").stdout)
+
+    def kill(self) -> None:
+        """End it as a machine does."""
+        os.kill(self.status()["pid"], signal.SIGKILL)
+        self.fitcore.wait_for(lambda: self.status()["standing"] == "lost", "the end of the server")
+
+    def count(self, state: str) -> int:
+        """Runs in a state, by the server."""
+        body = {"flow_runs": {"state": {"type": {"any_": [state]}}}}
+        named = self.named()
+        user, _, password = named["PREFECT_API_AUTH_STRING"].partition(":")
+        answer = httpx.post(f"{named['PREFECT_API_URL']}/flow_runs/count", json=body, auth=(user, password), timeout=60)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def lasting(fitcore: Any, tmp_path: Path) -> Iterator[Lasting]:
+    made = Lasting(fitcore, tmp_path / "data")
+    yield made
+    made("stop")

@@ -66,6 +66,9 @@ def test_what_became_of_a_dataset(tmp_path: Path) -> None:
     assert row(failed, True, tmp_path)["status"] == "failed"  # it failed by itself before the Ctrl-C
     assert row(stopped, True, tmp_path)["status"] == "interrupted"
     assert row({**failed, "kind": "WorkerDied"}, True, tmp_path)["status"] == "interrupted"
+    lost = {"status": "interrupted", "kind": "ServerLost", "error": "the Prefect server no longer answers"}
+    assert row(lost, False, tmp_path)["status"] == "interrupted"
+    assert row(lost, False, tmp_path)["error"] == "the Prefect server no longer answers"
     assert row(None, True, tmp_path)["status"] == "interrupted"
     assert row(None, False, tmp_path)["error"] == "the flow process ended before it came to this dataset"
 
