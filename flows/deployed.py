@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 from prefect import flow, get_client, get_run_logger
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
@@ -94,6 +95,11 @@ def crashes_of(run_id: str | None) -> list[str]:
             states = client.read_flow_run_states(UUID(run_id))
     except (httpx.HTTPError, PrefectException):
         return []
+    return crash_lines(states)
+
+
+def crash_lines(states: Iterable[State]) -> list[str]:
+    """A line for each crash among the states of a run."""
     return [
         f"the run crashed at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC: {state.message}"
         for state in states
