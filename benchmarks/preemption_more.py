@@ -64,16 +64,18 @@ def limited(folder: Path, database: str) -> None:
     """A deployment that allows one run at once, a run that lasts long enough to say so again, and a server that is killed before."""
     log = Log(folder)
     part = f"limited {database}"
-    with database_of(database, folder) as url, world.World(folder / "world", 1, database=url, concurrency=1) as there:
-        there.add_tender()
-        truth = disturbed.undisturbed(there)
-        with one(log, {"part": part, "case": "kill server, a deployment with a limit"}) as row:
-            made = disturbed.Case(there, 0, "limited", truth, pause=LONG_PAUSE)
-            made.reach("search", random.Random(1))
-            made.disturb("kill server")
-            row.update(made.row())
-            row["active_slots"] = [item["active_slots"] for item in there.ask("v2/concurrency_limits/filter")]
-    log.keep(part)
+    for leases in ("memory", "filesystem"):
+        base = folder / leases
+        with database_of(database, folder) as url, world.World(base, 1, database=url, leases=leases, concurrency=1) as there:
+            there.add_tender()
+            truth = disturbed.undisturbed(there)
+            with one(log, {"part": part, "case": f"kill server, a deployment with a limit, leases in {leases}"}) as row:
+                made = disturbed.Case(there, 0, "limited", truth, pause=LONG_PAUSE)
+                made.reach("search", random.Random(1))
+                made.disturb("kill server")
+                row.update(made.row())
+                row["active_slots"] = [item["active_slots"] for item in there.ask("v2/concurrency_limits/filter")]
+        log.keep(part)
 
 
 def _failed(there: Any, identity: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from prefect.exceptions import PrefectException
 
 from deploy.changes import LEFT, SAME, compare, line
 from deploy.schema import load
-from deploy.server import Server
+from deploy.server import Server, refused
 from deploy.wanted import things_of
 from fitcore import ConfigError
 from flows.console import printable
@@ -61,19 +61,6 @@ def deploy(path: Path, *, is_dry: bool, is_pruning: bool) -> None:
         ) from error
     told = "would change" if is_dry else "changed"
     print(f"{len(changes)} things, {n_changed} {told}" if n_changed else f"{len(changes)} things, nothing to change")
-
-
-def refused(url: str, error: httpx.HTTPStatusError) -> str:
-    """What a refusal of the server means."""
-    if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        return (
-            f"The Prefect server at {url} does not accept the password ({error.response.status_code}). Set PREFECT_API_AUTH_STRING to what "
-            "the server has in PREFECT_SERVER_API_AUTH_STRING, as user:password."
-        )
-    return (
-        f"The Prefect server at {url} refused {error.request.method} {error.request.url.path} with {error.response.status_code}: "
-        f"{error.response.text[:300]}. Is it a server of the same version as here?"
-    )
 
 
 def main() -> int:

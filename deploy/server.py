@@ -1,4 +1,4 @@
-"""The Prefect server's side of `fitcore deploy`: what is there, and how a thing is made, changed and removed."""
+"""The Prefect server's side of `fitcore deploy`: what is there, how a thing is made, changed and removed, and what a refusal means."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
     DeploymentScheduleCreate,
@@ -170,3 +171,16 @@ def _pages(read: Any) -> Iterator[Any]:
     while page := read(limit=PAGE, offset=offset):
         yield from page
         offset += len(page)
+
+
+def refused(url: str, error: httpx.HTTPStatusError) -> str:
+    """What a refusal of the server means."""
+    if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return (
+            f"The Prefect server at {url} does not accept the password ({error.response.status_code}). Set PREFECT_API_AUTH_STRING to what "
+            "the server has in PREFECT_SERVER_API_AUTH_STRING, as user:password."
+        )
+    return (
+        f"The Prefect server at {url} refused {error.request.method} {error.request.url.path} with {error.response.status_code}: "
+        f"{error.response.text[:300]}. Is it a server of the same version as here?"
+    )

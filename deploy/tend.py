@@ -29,11 +29,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectException
 from prefect.states import AwaitingRetry, Cancelled, Crashed, Failed
 
 from deploy.automations import RUN
 from deploy.schema import Recovery, load
+from deploy.server import refused
 from deploy.wanted import tag_of
 from fitcore import ConfigError
 from flows.console import printable
@@ -153,7 +155,7 @@ class Tender:
         )
         oldest = datetime.datetime.now(datetime.UTC) - OLDEST
         offset = 0
-        while page := client.read_flow_runs(flow_run_filter=ours, limit=PAGE, offset=offset):
+        while page := client.read_flow_runs(flow_run_filter=ours, sort=FlowRunSort.START_TIME_ASC, limit=PAGE, offset=offset):
             yield from (run for run in page if run.deployment_id and run.state and not _is_forgotten(run.state, oldest))
             offset += len(page)
 
@@ -180,7 +182,7 @@ def tend(path: Path) -> None:
     ConfigError
         for a file that cannot be used.
     ServerError
-        when no server is named, or none answers at the beginning; later it is waited for.
+        when no server is named, none answers at the beginning, or it refuses; one that goes away later is waited for.
     """
     url = read().prefect_api_url
     if url is None:
@@ -195,6 +197,8 @@ def tend(path: Path) -> None:
                     print(printable(line), flush=True)
             is_away = False
         except (httpx.HTTPError, PrefectException) as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error:
+                raise ServerError(refused(url, error)) from error
             if not is_away:
                 print(printable(f"the server at {url} does not answer ({type(error).__name__}: {error}); asking again"), flush=True)
             is_away = True

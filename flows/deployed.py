@@ -99,12 +99,17 @@ def crashes_of(run_id: str | None) -> list[str]:
 
 
 def crash_lines(states: Iterable[State]) -> list[str]:
-    """A line for each crash among the states of a run."""
-    return [
-        f"the run crashed at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC: {state.message}"
-        for state in states
-        if state.type is StateType.CRASHED
-    ]
+    """A line for each attempt of a run that crashed, of its states in order.
+
+    A worker may tell of a death that was told already, when the run has been set back and not begun again: that counts once.
+    """
+    lines, has_begun = [], True
+    for state in states:
+        has_begun |= state.type in (StateType.PENDING, StateType.RUNNING)
+        if state.type is StateType.CRASHED and has_begun:
+            lines.append(f"the run crashed at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC: {state.message}")
+            has_begun = False
+    return lines
 
 
 def refuse_beyond(attempts: int, in_store: list[str], of_run: list[str]) -> None:

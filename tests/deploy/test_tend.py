@@ -70,13 +70,14 @@ class Server:
 
     def __init__(self, state: str, *, crashes: int = 0, deployment: Any = ONE, parameters: dict[str, Any] | None = None) -> None:
         self.beat, self.n_reads, self.set_to = 0, 0, []
-        self.crashes = [State(type=StateType.CRASHED, message=f"reason {number}") for number in range(crashes)]
+        pairs = [(State(type=StateType.RUNNING), State(type=StateType.CRASHED, message=f"reason {number}")) for number in range(crashes)]
+        self.states = [state for pair in pairs for state in pair]
         self.state = State(type=StateType[state], id=uuid.uuid4())
         given = {"attempts": 3} if parameters is None else parameters
         self.run = SimpleNamespace(id=ONE, name="lens", state=self.state, deployment_id=deployment, parameters=given)
         self.on_second_read: Callable[[], None] = lambda: None
 
-    def read_flow_runs(self, *, flow_run_filter: Any, limit: int, offset: int) -> list[Any]:
+    def read_flow_runs(self, *, flow_run_filter: Any, sort: Any, limit: int, offset: int) -> list[Any]:
         assert flow_run_filter.tags.all_ == ["fitcore-toys"]
         return [] if offset else [self.run]
 
@@ -85,7 +86,7 @@ class Server:
         return self.run
 
     def read_flow_run_states(self, identity: uuid.UUID) -> list[State]:
-        return self.crashes
+        return self.states
 
     def request(self, method: str, path: str, json: dict[str, Any]) -> Any:
         assert json["filter"]["resource"]["id"] == [f"prefect.flow-run.{ONE}"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,13 +113,17 @@ class World:
     base : a folder of its own.
     n_workers : and pools; ``shared`` puts all of them into one pool.
     database : None for SQLite, or the URL of a database.
+    leases : where the server keeps which run has a place within a limit: filesystem or memory.
     settings : of the deployments in the settings file; ``campaign`` is a whole deployment of its own, ``night``.
     """
 
-    def __init__(self, base: Path, n_workers: int, *, database: str | None = None, shared: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, base: Path, n_workers: int, *, database: str | None = None, shared: bool = False, leases: str = "filesystem", **settings: Any
+    ) -> None:
         self.base, self.n_workers, self.shared = base, n_workers, shared
         base.mkdir(parents=True, exist_ok=True)
         self.clear()
+        shutil.rmtree(base / "server", ignore_errors=True)  # runs of an earlier try would go on
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # inherited from a shell's background; a worker would inherit it, too
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self.port = free_port()
@@ -133,7 +139,8 @@ class World:
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "5",
         }
-        serving = {"PREFECT_HOME": str(base / "server")}
+        storage = f"prefect.server.concurrency.lease_storage.{leases}"
+        serving = {"PREFECT_HOME": str(base / "server"), "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": storage}
         if database is not None:
             serving["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
         words = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port), "--no-ui"]
@@ -237,7 +244,8 @@ class World:
     def start(self, slot: str, flow: str = "fit", **parameters: Any) -> str:
         """A run of a deployment; its identity."""
         deployment = self.ask(f"deployments/name/{flow}/{slot}", "GET")
-        return self.ask(f"deployments/{deployment['id']}/create_flow_run", parameters=parameters)["id"]
+        key = uuid.uuid4().hex  # or a question that is asked again would start another
+        return self.ask(f"deployments/{deployment['id']}/create_flow_run", parameters=parameters, idempotency_key=key)["id"]
 
     def run(self, identity: str) -> dict[str, Any]:
         """A run as the server has it."""
@@ -282,7 +290,8 @@ def postgres(folder: Path) -> Iterator[str]:
     programs = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
     if programs is None:
         raise FileNotFoundError("there is no /usr/lib/postgresql/*/bin: install the package postgresql")
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if user:
         subprocess.run(["chown", "postgres", str(folder)], check=True)
@@ -291,8 +300,7 @@ def postgres(folder: Path) -> Iterator[str]:
     def call(program: str, *words: str) -> None:
         subprocess.run([*user, str(programs / program), *words], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
-    if not data.exists():
-        call("initdb", "-D", str(data), "-U", "prefect", "-A", "trust")
+    call("initdb", "-D", str(data), "-U", "prefect", "-A", "trust")
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
     call("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:
