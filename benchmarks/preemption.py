@@ -5,6 +5,7 @@ python -m benchmarks.preemption FOLDER pending     the worker dies between takin
 python -m benchmarks.preemption FOLDER holds       150 s without the interpreter's lock, in the search and in the flow process
 python -m benchmarks.preemption FOLDER hopeless    a run that cannot start, a search that always dies
 python -m benchmarks.preemption FOLDER limited     the server dies under a run of a deployment with a limit
+python -m benchmarks.preemption FOLDER late        Cancel after the server was killed and started again
 python -m benchmarks.preemption FOLDER crowd       twelve datasets on two workers, killed all the time
 python -m benchmarks.preemption FOLDER scheduled --lens DATASET      a lens, fitted by schedule on a fresh server
   [--database sqlite|postgresql]
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.preemption_log import Log, database_of, disturbed, in_threads, one, world
-from benchmarks.preemption_more import crowd, holds, hopeless, limited, scheduled
+from benchmarks.preemption_more import crowd, holds, hopeless, late, limited, scheduled
 
 REPEATS = 5
 KINDS = ("kill flow", "kill worker", "kill both", "kill search", "term flow", "term worker", "term both", "cancel")
@@ -38,7 +39,7 @@ def kills(folder: Path, database: str) -> None:
     """All kinds of ends, in phases in turn."""
     log = Log(folder)
     part = f"kills {database}"
-    done = {row["case"] for row in log.rows() if row["part"] == part}
+    done = {row["case"] for row in log.rows() if row["part"] == part and "error" not in row}
     with database_of(database, folder) as url, world.World(folder / "world", AT_ONCE, database=url) as there:
         there.add_tender()
         truth = disturbed.undisturbed(there)
@@ -108,6 +109,7 @@ def main() -> None:
         "holds": holds,
         "hopeless": hopeless,
         "limited": limited,
+        "late": late,
         "crowd": crowd,
         "scheduled": scheduled,
     }

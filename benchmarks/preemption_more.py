@@ -20,6 +20,7 @@ from flows.catalogue import find
 
 HELD = 150
 LONG_PAUSE = 0.15
+SETTLED = 45.0
 N_DATASETS, N_WORKERS, AT_ONCE = 12, 2, 4
 EVERY, LASTS, RESTARTS = 20.0, 300.0, (100.0, 200.0)
 COMES = 3600.0
@@ -76,6 +77,28 @@ def limited(folder: Path, database: str) -> None:
                 row.update(made.row())
                 row["active_slots"] = [item["active_slots"] for item in there.ask("v2/concurrency_limits/filter")]
         log.keep(part)
+
+
+def late(folder: Path, database: str) -> None:
+    """Cancel of a run that was there before the server was."""
+    log = Log(folder)
+    part = f"late {database}"
+    with database_of(database, folder) as url, world.World(folder / "world", 1, database=url) as there:
+        there.add_tender()
+        truth = disturbed.undisturbed(there)
+        with one(log, {"part": part, "case": "kill server, then cancel"}) as row:
+            made = disturbed.Case(there, 0, "late", truth, pause=LONG_PAUSE)
+            made.reach("search", random.Random(1))
+            made.disturb("kill server")
+            time.sleep(there.server.delay)
+            there.ask("health", "GET")
+            time.sleep(SETTLED)
+            made.disturb("cancel")
+            pids = there.flows(0)
+            world.wait_for(lambda: not set(pids) & set(there.flows(0)), "the end of the flow process", COMES, every=1.0)
+            row["seconds_until_gone"] = round(time.time() - made.hit, 1)
+            row.update(made.row())
+    log.keep(part)
 
 
 def _failed(there: Any, identity: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from fitcore.stored import latents_part
 PHASES = ("search", "commit", "latents")
 PAUSES = {"pause": 0.01, "commit_pause": 1.5, "latent_pause": 0.02}
 LONGEST = 1200.0
-COMES = 600.0
+COMES = 900.0
 CANCELLED_SECONDS = 60.0
 
 

@@ -32,7 +32,7 @@ RESTART_SECONDS = 2.0
 START_SECONDS = 900.0
 ASKED_SECONDS = 300.0
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
-QUICK = {"heartbeat": 30, "zombie": 90, "requeue": 20, "start": 60}
+QUICK = {"heartbeat": 30, "zombie": 90, "requeue": 20, "start": 180}
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float, every: float = 0.2) -> Any:
