@@ -12,11 +12,11 @@ from prefect.exceptions import PrefectException
 
 from deploy.changes import LEFT, SAME, compare, line
 from deploy.schema import load
-from deploy.server import Server
+from deploy.server import Server, refused
 from deploy.wanted import rooted, things_of
 from fitcore import ConfigError, Store, StoreError
 from flows.console import printable
-from flows.server import NAMED_SECONDS, ServerError, password_refused, wait_until_ready
+from flows.server import NAMED_SECONDS, ServerError, wait_until_ready
 from flows.settings import read
 
 WRONG_INPUT = 2
@@ -75,16 +75,6 @@ def make_store(store: Path) -> None:
                 f"note: the store {store} cannot be made here, where {store.parent} is no folder; make its folder where the workers are"
             )
         )
-
-
-def refused(url: str, error: httpx.HTTPStatusError) -> str:
-    """What a refusal of the server means."""
-    if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        return password_refused(url, error.response.status_code)
-    return (
-        f"The Prefect server at {url} refused {error.request.method} {error.request.url.path} with {error.response.status_code}: "
-        f"{error.response.text[:300]}. Is it a server of the same version as here?"
-    )
 
 
 def main() -> int:

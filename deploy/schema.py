@@ -153,11 +153,15 @@ class CampaignDeployment(_Deployment):
 
 
 class Recovery(_Strict):
-    """Seconds: between two heartbeats, until a silent run counts as crashed, and until a crashed one is set back."""
+    """Seconds: between two heartbeats, until a silent run counts as crashed, and until a crashed one is set back.
+
+    ``start`` is for `fitcore tend`: until a run that a worker has taken and not begun counts as crashed.
+    """
 
     heartbeat: Annotated[int, Field(ge=30)] = 30
     zombie: int = 90
     requeue: Annotated[int, Field(ge=20)] = 60
+    start: Annotated[int, Field(ge=60)] = 300
 
     @model_validator(mode="after")
     def _beats_enough(self) -> Recovery:

@@ -1,4 +1,4 @@
-"""The Prefect server's side of `fitcore deploy`: what is there, and how a thing is made, changed and removed."""
+"""The Prefect server's side of `fitcore deploy`: what is there, how a thing is made, changed and removed, and what a refusal means."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import (
     DeploymentScheduleCreate,
@@ -25,6 +26,7 @@ from prefect.workers.process import ProcessWorker
 from deploy.automations import fields_of
 from deploy.changes import CHANGED, LEFT, MADE, Change, Found
 from deploy.wanted import Thing, mark_of, tag_of
+from flows.server import password_refused
 
 PAGE = 200
 
@@ -170,3 +172,13 @@ def _pages(read: Any) -> Iterator[Any]:
     while page := read(limit=PAGE, offset=offset):
         yield from page
         offset += len(page)
+
+
+def refused(url: str, error: httpx.HTTPStatusError) -> str:
+    """What a refusal of the server means."""
+    if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return password_refused(url, error.response.status_code)
+    return (
+        f"The Prefect server at {url} refused {error.request.method} {error.request.url.path} with {error.response.status_code}: "
+        f"{error.response.text[:300]}. Is it a server of the same version as here?"
+    )

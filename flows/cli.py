@@ -215,6 +215,13 @@ def deploy(
     raise typer.Exit(deploying.deploy(file, lasting.preferred(settings.read()), is_dry=dry_run, is_pruning=prune))
 
 
+@app.command(epilog="Example: fitcore tend deploy/nightly.yaml")
+@guarded
+def tend(file: Annotated[Path, typer.Argument(help="Settings file, as for deploy.")]) -> None:
+    """Set back, until it is told to end, runs of PREFECT_API_URL whose process, worker or server was killed at an unlucky moment."""
+    deploying.tend(file, settings.read())
+
+
 @app.command(name="doctor", epilog="Example: fitcore doctor")
 @guarded
 def check_installation(store: StoreOption = None) -> None:

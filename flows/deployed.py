@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 from prefect import flow, get_client, get_run_logger
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import PrefectException
 from prefect.runtime import deployment, flow_run
 
@@ -108,11 +109,21 @@ def crashes_of(run_id: str | None) -> list[str]:
             states = client.read_flow_run_states(UUID(run_id))
     except (httpx.HTTPError, PrefectException):
         return []
-    return [
-        f"the run crashed at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC: {state.message}"
-        for state in states
-        if state.type is StateType.CRASHED
-    ]
+    return crash_lines(states)
+
+
+def crash_lines(states: Iterable[State]) -> list[str]:
+    """A line for each attempt of a run that crashed, of its states in order.
+
+    A worker may tell of a death that was told already, when the run has been set back and not begun again: that counts once.
+    """
+    lines, has_begun = [], True
+    for state in states:
+        has_begun |= state.type in (StateType.PENDING, StateType.RUNNING)
+        if state.type is StateType.CRASHED and has_begun:
+            lines.append(f"the run crashed at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC: {state.message}")
+            has_begun = False
+    return lines
 
 
 def refuse_beyond(attempts: int, in_store: list[str], of_run: list[str]) -> None:

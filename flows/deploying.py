@@ -1,10 +1,12 @@
-"""`fitcore deploy`: hands over to the package `deploy`, in a process of its own, so that the command line need not import Prefect."""
+"""`fitcore deploy` and `fitcore tend`: hand over to the package `deploy`, so that the command line need not import Prefect."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from flows.settings import Settings, child_environment
 
@@ -13,3 +15,12 @@ def deploy(file: Path, settings: Settings, *, is_dry: bool, is_pruning: bool) ->
     """Make the server that the settings name as the file says; the exit code."""
     words = [sys.executable, "-m", "deploy", str(file), *(["--dry-run"] if is_dry else []), *(["--prune"] if is_pruning else [])]
     return subprocess.run(words, env=child_environment(settings, prefect_api_url=settings.prefect_api_url), check=False).returncode
+
+
+def tend(file: Path, settings: Settings) -> NoReturn:
+    """Look after the runs that the file makes, in the place of this process: whoever ends it shall end that."""
+    os.execve(
+        sys.executable,
+        [sys.executable, "-m", "deploy.tend", str(file)],
+        child_environment(settings, prefect_api_url=settings.prefect_api_url),
+    )

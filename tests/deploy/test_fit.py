@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import State, StateType
 
 import fitcore as fc
 from fitcore.store.attempts import Attempt, Process
@@ -138,6 +139,12 @@ def test_a_result_that_another_process_works_on_is_waited_for_however_long(until
 def test_a_worker_that_always_dies_ends_the_run_with_its_reasons(until_done: Callable[..., Any]) -> None:
     with pytest.raises(AttemptsSpentError, match=r"(?s)SIGKILL.*SIGKILL.*SIGKILL"):
         until_done([DIED] * 5)
+
+
+def test_a_death_that_is_told_twice_counts_once() -> None:
+    names = ["PENDING", "RUNNING", "CRASHED", "SCHEDULED", "CRASHED", "SCHEDULED", "PENDING", "CRASHED"]
+    states = [State(type=StateType[name], message=f"state {number}") for number, name in enumerate(names)]
+    assert [line.rpartition(": ")[2] for line in deployed.crash_lines(states)] == ["state 2", "state 7"]
 
 
 def test_crashes_before_count_too(until_done: Callable[..., Any]) -> None:
