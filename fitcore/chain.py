@@ -124,13 +124,13 @@ def _upstream(
         if stage.name not in needed:
             continue
         request = request_of(pipeline, stage, dataset, results, seed)
+        _check_digest(stage.name, request.digest, digests)
         result = find(request, store)
         if result is None:
             raise ResultNotFoundError(
                 f"Stage {until!r} needs {stage.name!r}, whose result {request.digest[:12]} is not in the store {store.path}. "
                 "Run that stage first."
             )
-        _check_digest(stage.name, result.digest, digests)
         results[stage.name] = result
     return results
 

@@ -1,4 +1,4 @@
-"""The flows: `chain` (one dataset through all stages), and `latents` (one stored result) called by it.
+"""The flow `chain` of the command line (one dataset through all stages), and the tasks that it shares with the deployed flows.
 
 Tasks take and return names, paths and digests only; Prefect caches nothing and stores no results: the store is the truth, Prefect schedules
 and shows. The work runs in the worker process (`flows.worker`), so that this process keeps its heartbeat and its main thread.
@@ -46,7 +46,9 @@ def search(stage: str, digests: dict[str, str], request: dict[str, Any]) -> str:
 @task(name="latents", retries=RETRIES, retry_delay_seconds=10, retry_condition_fn=is_retryable, **_options)
 def compute_latents(stage: str, digests: dict[str, str], request: dict[str, Any]) -> str:
     """Compute the latent variables of a stored stage, or find them; the digest of the result they belong to."""
-    return WORKERS.current().ask("latents", stage=stage, digests=digests, **request)["digest"]
+    answer = WORKERS.current().ask("latents", stage=stage, digests=digests, **request)
+    WORKERS.listener({"event": "latents", **answer})
+    return answer["digest"]
 
 
 @task(name="report", **_options)
@@ -83,13 +85,6 @@ def run_stages(
         WORKERS.listener = listener
 
 
-@flow(name="latents", persist_result=False, retries=0)
-def latents(dataset: str, pipeline: str, store: str, seed: int, stage: str, digests: dict[str, str], settings: Settings) -> str:
-    """The latent variables of one stored stage: a flow of its own, so that it can be deployed where a GPU is."""
-    request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
-    return compute_latents(stage, digests, request)
-
-
 @flow(name="chain", persist_result=False, retries=0)
 def chain(dataset: str, pipeline: str, store: str, seed: int, stages: list[str], latent_stage: str, target: str, settings: Settings) -> str:
     """One dataset through all stages of a pipeline, its latent variables and its report; the report's path.
@@ -102,4 +97,4 @@ def chain(dataset: str, pipeline: str, store: str, seed: int, stages: list[str],
     settings : search settings to replace, by stage and field.
     """
     request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
-    return run_stages(stages, latent_stage, target, request, lambda stage, digests: latents(stage=stage, digests=digests, **request))
+    return run_stages(stages, latent_stage, target, request, lambda stage, digests: compute_latents(stage, digests, request))
