@@ -21,6 +21,7 @@ class Points:
     x: Any
     y: Any
     pause: float
+    latent_pause: float
     fault: str
 
 
@@ -44,6 +45,7 @@ class Line(fc.Analysis):
         return float(-0.5 * (((self.points.y - instance["a"] - instance["b"] * self.points.x) / 0.1) ** 2).sum())
 
     def compute_latent_variables(self, parameters: Any, model: fc.Model) -> tuple[float]:
+        time.sleep(self.points.latent_pause)
         return (float(parameters[0] + 10 * parameters[1]),)
 
 
@@ -59,7 +61,8 @@ class Toy:
         if not (path / "points.json").is_file():
             raise fc.DataError(f"{path} has no points.json. Write one with name, x and y.")
         data = json.loads((path / "points.json").read_text())
-        return Points(data["name"], np.array(data["x"]), np.array(data["y"]), data.get("pause", 0.0), data.get("fault", ""))
+        pauses = data.get("pause", 0.0), data.get("latent_pause", 0.0)
+        return Points(data["name"], np.array(data["x"]), np.array(data["y"]), *pauses, data.get("fault", ""))
 
     def build(self, settings: Any) -> fc.Pipeline:
         search = fc.Nautilus(n_live=100, n_eff=300, n_batch=50, n_shell=20)
