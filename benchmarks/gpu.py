@@ -26,7 +26,7 @@ from fitcore.analysis import latent
 from fitcore.analysis.analysis import Analysis
 from fitcore.errors import FitcoreError
 from fitcore.evaluation import BatchedLikelihood
-from fitcore.memory import _limit, memory_use
+from fitcore.memory import limit_of, memory_use
 from fitcore.model import Model
 from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.mass import PowerLaw
@@ -99,7 +99,7 @@ def memory_facts(analysis: LensAnalysis, model: Model, u: np.ndarray) -> dict[st
     assert value is not None
     facts: dict[str, Any] = {"report": analysis.print_vram_use(model, 16), "peak before, bytes": peak()}
     facts |= {"told, bytes a point": value.per_point, "told with gradient, bytes a point": None if gradient is None else gradient.per_point}
-    largest = value.largest_batch(_limit(jax.devices()[0])[0] or 0.0)
+    largest = value.largest_batch(limit_of(jax.devices()[0])[0] or 0.0)
     facts["largest batch told"] = largest
     for n in (largest, largest // 2, largest + largest // 2):  # the largest first: what ran before leaves the memory in pieces
         tell(f"a batch of {n}")

@@ -80,13 +80,17 @@ class Schedule(_Strict):
 
 
 class FitParameters(_Strict):
-    """How each dataset is fitted; ``dataset`` only where a schedule fits one and the same."""
+    """How each dataset is fitted; ``dataset`` only where a schedule fits one and the same.
+
+    ``latents`` is the deployment of this file that computes the latent variables; without it the fit does.
+    """
 
     pipeline: str = "lens"
     seed: Annotated[int, Field(ge=0)] = 0
     settings: dict[str, dict[str, int | float | str | bool]] = {}
     attempts: Positive = ATTEMPTS
     dataset: str | None = None
+    latents: Name | None = None
 
     @model_validator(mode="after")
     def _known(self) -> FitParameters:
@@ -104,6 +108,13 @@ class CampaignParameters(_Strict):
     folder: str
     fit: Name
     most: Positive = MOST
+
+
+class LatentsParameters(_Strict):
+    """What must compute the latent variables, and how often it is tried."""
+
+    device: Literal["gpu", "cpu", "any"] = "any"
+    attempts: Positive = ATTEMPTS
 
 
 class _Deployment(_Strict):
@@ -152,6 +163,22 @@ class CampaignDeployment(_Deployment):
     parameters: CampaignParameters
 
 
+class LatentsDeployment(_Deployment):
+    """A deployment of the flow `latents`: its runs are started by those of a `fit`."""
+
+    flow: Literal["latents"]
+    parameters: LatentsParameters = LatentsParameters()
+
+    @model_validator(mode="after")
+    def _has_no_schedule(self) -> LatentsDeployment:
+        if self.schedule is not None:
+            raise ValueError("it has a schedule, and its runs are started by those of a fit. Leave it out.")
+        return self
+
+
+Deployment = FitDeployment | CampaignDeployment | LatentsDeployment
+
+
 class Recovery(_Strict):
     """Seconds: between two heartbeats, until a silent run counts as crashed, and until a crashed one is set back.
 
@@ -179,20 +206,31 @@ class File(_Strict):
     name: Name
     store: str
     pools: Annotated[dict[Name, Pool], Field(min_length=1)]
-    deployments: dict[Name, Annotated[FitDeployment | CampaignDeployment, Field(discriminator="flow")]] = {}
+    deployments: dict[Name, Annotated[Deployment, Field(discriminator="flow")]] = {}
     recovery: Recovery = Recovery()
 
     @model_validator(mode="after")
     def _known_names(self) -> File:
-        fits = [name for name, deployment in self.deployments.items() if deployment.flow == "fit"]
         for name, deployment in self.deployments.items():
             try:
                 one_of(deployment.pool, list(self.pools), "pool of this file")
                 if isinstance(deployment, CampaignDeployment):
-                    one_of(deployment.parameters.fit, fits, "deployment of the flow 'fit' in this file")
+                    self._named(deployment.parameters.fit, "fit")
+                elif isinstance(deployment, FitDeployment) and deployment.parameters.latents is not None:
+                    other = self._named(deployment.parameters.latents, "latents")
+                    if other.pool == deployment.pool:
+                        raise ValueError(
+                            f"its pool {deployment.pool!r} is that of {deployment.parameters.latents!r} too, for which its runs wait: they "
+                            "would keep each other waiting once the pool is full. Give one of them another pool."
+                        )
             except ValueError as error:
                 raise ValueError(f"deployment {name!r}: {error}") from None
         return self
+
+    def _named(self, name: str, flow: str) -> Deployment:
+        """The deployment of that name, where it is one of that flow."""
+        known = [key for key, item in self.deployments.items() if item.flow == flow]
+        return self.deployments[one_of(name, known, f"deployment of the flow {flow!r} in this file")]
 
 
 class _Loader(yaml.SafeLoader):

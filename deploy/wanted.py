@@ -10,12 +10,13 @@ from typing import Any
 from prefect.utilities.callables import parameter_schema
 
 from deploy.automations import automations_of
-from deploy.schema import CampaignDeployment, Engine, File, FitDeployment
+from deploy.schema import CampaignDeployment, Deployment, Engine, File, FitDeployment, LatentsDeployment
 from flows.campaign import campaign
 from flows.deployed import fit
+from flows.latents import latents
 
-ENTRYPOINTS = {"fit": "flows.deployed.fit", "campaign": "flows.campaign.campaign"}
-SCHEMAS = {"fit": parameter_schema(fit.fn), "campaign": parameter_schema(campaign.fn)}
+ENTRYPOINTS = {"fit": "flows.deployed.fit", "campaign": "flows.campaign.campaign", "latents": "flows.latents.latents"}
+SCHEMAS = {"fit": parameter_schema(fit.fn), "campaign": parameter_schema(campaign.fn), "latents": parameter_schema(latents.fn)}
 OURS = "fitcore"
 
 
@@ -48,12 +49,12 @@ def things_of(file: File, base: Path) -> list[Thing]:
         Thing(kind="deployment", name=f"{deployment.flow}/{name}", fields=_fields(file, deployment, base))
         for name, deployment in file.deployments.items()
     ]
-    attempts = [item.parameters.attempts for item in file.deployments.values() if isinstance(item, FitDeployment)]
+    attempts = [item.parameters.attempts for item in file.deployments.values() if not isinstance(item, CampaignDeployment)]
     found = automations_of(file.name, tag_of(file.name), mark_of(file.name), file.recovery, max(attempts, default=1))
     return [*pools, *deployments, *(Thing(kind="automation", name=name, fields=fields) for name, fields in found.items())]
 
 
-def _fields(file: File, deployment: FitDeployment | CampaignDeployment, base: Path) -> dict[str, Any]:
+def _fields(file: File, deployment: Deployment, base: Path) -> dict[str, Any]:
     environment = {
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(file.recovery.heartbeat),
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
@@ -64,6 +65,8 @@ def _fields(file: File, deployment: FitDeployment | CampaignDeployment, base: Pa
         environment["FITCORE_THREADS"] = str(deployment.threads)
     if isinstance(deployment, FitDeployment) and deployment.engine is not None:
         environment |= _engine(deployment.engine)
+    if isinstance(deployment, LatentsDeployment) and deployment.parameters.device == "cpu":
+        environment["JAX_PLATFORMS"] = "cpu"  # on a machine with a GPU it would be taken
     schedule = deployment.schedule
     return {
         "pool": deployment.pool,
@@ -90,12 +93,14 @@ def _engine(engine: Engine) -> dict[str, str]:
     return found
 
 
-def _parameters(file: File, deployment: FitDeployment | CampaignDeployment, base: Path) -> dict[str, Any]:
-    """Every parameter given explicitly; a campaign has those of the deployment that fits."""
+def _parameters(file: File, deployment: Deployment, base: Path) -> dict[str, Any]:
+    """Every parameter given explicitly; a campaign has those of the deployment that fits, a run of `latents` gets the rest from its fit."""
+    if isinstance(deployment, LatentsDeployment):
+        return deployment.parameters.model_dump()
     if isinstance(deployment, CampaignDeployment):
         fitting = file.deployments[deployment.parameters.fit]
         return {
-            **{name: value for name, value in _parameters(file, fitting, base).items() if name != "dataset"},
+            **{name: value for name, value in _parameters(file, fitting, base).items() if name not in ("dataset", "latents")},
             "folder": rooted(base, deployment.parameters.folder),
             "most": deployment.parameters.most,
             "deployment": f"fit/{deployment.parameters.fit}",
@@ -107,6 +112,7 @@ def _parameters(file: File, deployment: FitDeployment | CampaignDeployment, base
         "seed": given.seed,
         "settings": given.settings,
         "attempts": given.attempts,
+        "latents": None if given.latents is None else f"latents/{given.latents}",
         **({} if given.dataset is None else {"dataset": rooted(base, given.dataset)}),
     }
 

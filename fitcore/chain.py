@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fitcore.analysis.analysis import Analysis
+from fitcore.device import require
 from fitcore.errors import ConfigError, ResultNotFoundError
 from fitcore.fit import Request, find, latents, run
 from fitcore.limits import Limits
@@ -19,6 +20,7 @@ from fitcore.result import Result
 from fitcore.search.base import Progress
 from fitcore.stage import Pipeline, Stage
 from fitcore.store import Store
+from fitcore.stored import latents_part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,20 @@ class StageOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentOutcome:
-    """What became of a stage's latent variables; ``n_samples`` is 0 where the analysis has none."""
+    """What became of a stage's latent variables.
+
+    Parameters
+    ----------
+    digest : of the result that they belong to.
+    n_samples : 0 where the analysis has none.
+    cached : they were in the store.
+    device : what computed them, in words; empty where their record does not tell.
+    """
 
     digest: str
     n_samples: int
     cached: bool
+    device: str = ""
 
 
 def outcome_of(name: str, result: Result, store: Store) -> StageOutcome:
@@ -113,19 +124,23 @@ def _upstream(
         if stage.name not in needed:
             continue
         request = request_of(pipeline, stage, dataset, results, seed)
+        _check_digest(stage.name, request.digest, digests)
         result = find(request, store)
         if result is None:
             raise ResultNotFoundError(
                 f"Stage {until!r} needs {stage.name!r}, whose result {request.digest[:12]} is not in the store {store.path}. "
                 "Run that stage first."
             )
-        if digests is not None and digests.get(stage.name, result.digest) != result.digest:
-            raise ConfigError(
-                f"Stage {stage.name!r} was given as {digests[stage.name][:12]}, but this dataset, pipeline and seed ask for "
-                f"{result.digest[:12]}. Did the data or the settings change while the chain ran? Run it again."
-            )
         results[stage.name] = result
     return results
+
+
+def _check_digest(stage: str, found: str, digests: Mapping[str, str] | None) -> None:
+    if digests is not None and digests.get(stage, found) != found:
+        raise ConfigError(
+            f"Stage {stage!r} was given as {digests[stage][:12]}, but this dataset, pipeline and seed ask for {found[:12]}. Did the data "
+            "or the settings change while the chain ran, or are they others on another machine? Run it again."
+        )
 
 
 def _ancestors(pipeline: Pipeline, name: str) -> set[str]:
@@ -183,23 +198,44 @@ def run_latents(
     digests: Mapping[str, str] | None = None,
     batch_size: int | None = None,
     n_threads: int = 1,
+    device: str = "any",
 ) -> LatentOutcome:
     """Compute the latent variables of a stored stage's samples, once; they are stored beside the result.
+
+    One process at a time does so, by a lease; the attempts are those of `Store.attempts` for the part.
+
+    Parameters
+    ----------
+    digests : digests of this and the earlier stages, checked against what this dataset, pipeline and seed ask for.
+    device : gpu, cpu or any; what shall compute them where they are not stored. It changes no digest.
 
     Raises
     ------
     ResultNotFoundError
         when the stage, or an earlier one, is not in the store.
+    ConfigError
+        when ``device`` is not there.
+    LeaseHeldError
+        when another process computes them.
     LikelihoodError
         when ``compute_latent_variables`` fails, naming the parameters; the stage's result is untouched.
     """
     results = _upstream(pipeline, stage, dataset, store, seed=seed, digests=digests)
     request = request_of(pipeline, pipeline.stage(stage), dataset, results, seed)
+    _check_digest(stage, request.digest, digests)
     result = find(request, store)
     if result is None:
         raise ResultNotFoundError(f"Stage {stage!r} ({request.digest[:12]}) is not in the store {store.path}. Run it before its latents.")
-    n_samples, cached = latents(request, result, store, batch_size=batch_size, n_threads=n_threads)
-    return LatentOutcome(digest=result.digest, n_samples=n_samples, cached=cached)
+    part = latents_part(request.n_latents)
+    if store.lookup(request.digest, part) is not None:
+        n_samples, cached = latents(request, result, store)
+    else:
+        require(device, request.analysis, f"The latent variables of stage {stage!r}")
+        with store.lease(request.digest, part=part):
+            n_samples, cached = latents(request, result, store, batch_size=batch_size, n_threads=n_threads)
+    told = store.read(request.digest, part).provenance.get("device")
+    words = f"{told.get('kind')} ({told.get('platform')})" if isinstance(told, Mapping) else ""
+    return LatentOutcome(digest=result.digest, n_samples=n_samples, cached=cached, device=words)
 
 
 def asked(pipeline: Pipeline, dataset: Any, store: Store, *, seed: int = 0) -> dict[str, Request]:

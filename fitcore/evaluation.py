@@ -304,23 +304,3 @@ def in_chunks(function: Callable[[Array], Any], rows: Array, chunk: int, pool: T
     if short:
         blocks[-1] = np.concatenate([blocks[-1], np.repeat(blocks[-1][:1], short, axis=0)])
     return [function(block) for block in blocks] if pool is None else list(pool.map(function, blocks))
-
-
-def batched_rows(
-    function: Callable[[Any, Any], Any], rows: Array, arrays: Any, *, batch_size: int, batching: str, n_threads: int = 1
-) -> list[Array]:
-    """Apply a traceable ``function(row, arrays)`` that returns a tuple to every row, in compiled batches of one size.
-
-    Returns a list with one array of shape (n, ...) for each member of the tuple. ``n_threads`` share the work of a ``"map"``.
-    """
-    batch = map_batch if batching == "map" else vmap_batch
-    batched = compiled(lambda block, given: batch(lambda row: function(row, given), block))
-
-    def call(block: Array) -> tuple[Array, ...]:
-        return tuple(np.asarray(part) for part in batched(block, arrays))
-
-    chunk = chunk_of(batch_size, batching)
-    pieces = in_chunks(call, rows[:chunk], chunk, None)  # compiled once, not by every thread
-    with ThreadPoolExecutor(n_threads) as pool:
-        pieces += in_chunks(call, rows[chunk:], chunk, pool if batching == "map" else None)
-    return [np.concatenate(column)[: len(rows)] for column in zip(*pieces, strict=True)]

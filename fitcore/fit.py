@@ -23,6 +23,7 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
 from fitcore.analysis.latent import equal_weight
 from fitcore.analysis.update import QuickUpdates
+from fitcore.device import device_of
 from fitcore.errors import ConfigError, LeaseHeldError, ModelError, SearchInterruptedError, SpecError
 from fitcore.evaluation import BatchedLikelihood
 from fitcore.hooks import after_commit, cached_result, guarded, running_analysis
@@ -243,7 +244,7 @@ def _search(
     finally:
         updates.close()
         likelihood.close()
-    facts: dict[str, Any] = {"seconds": time.monotonic() - start, "n_nan": likelihood.n_nan}
+    facts: dict[str, Any] = {"seconds": time.monotonic() - start, "n_nan": likelihood.n_nan, "device": device_of(running).to_dict()}
     if updates.is_supported:
         facts["quick_updates"] = updates.account()
     return outcome, facts
@@ -298,6 +299,9 @@ def latents(request: Request, result: Result, store: Store, *, batch_size: int |
         return n_latent_samples(part), True
     samples = result.samples if request.n_latents is None else equal_weight(result.samples, request.n_latents, request.seed)
     running = copy.copy(result.source.running)
-    running.latent_threads = n_threads
+    facts: dict[str, Any] = {}
+    running.latent_threads, running.latent_listener = n_threads, facts.update
+    start = time.monotonic()
     found = running.compute_latent_samples(samples, batch_size)
-    return store_latents(store, request.digest, request.n_latents, found), False
+    facts["seconds"] = time.monotonic() - start
+    return store_latents(store, request.digest, request.n_latents, found, facts), False

@@ -81,7 +81,7 @@ def memory_report(analysis: Analysis, model: Model, batch_size: int) -> str:
     if not analysis.use_jax:
         return f"{name} has use_jax=False: nothing is compiled, so no device memory is used."
     device = jax.devices()[0]
-    limit, source = _limit(device)
+    limit, source = limit_of(device)
     lines = [f"{name}: batch of {batch_size}, {model.n_dim} parameters, on {device.device_kind}, by {analysis.batching}"]
     for label, use in zip(("likelihood", "gradient"), memory_use(analysis, model, batch_size), strict=True):
         if use is None:
@@ -96,7 +96,8 @@ def memory_report(analysis: Analysis, model: Model, batch_size: int) -> str:
     return "\n".join(lines)
 
 
-def _limit(device: Any) -> tuple[float | None, str]:
+def limit_of(device: Any) -> tuple[float | None, str]:
+    """Bytes that a batch may take on a device, None where it does not tell; and what they are, in words."""
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
         free = statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)

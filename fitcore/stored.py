@@ -119,13 +119,16 @@ def read_latents(store: Store, key: str, n_latents: int | None) -> Samples | Non
     return Samples.from_arrays(part.arrays())
 
 
-def store_latents(store: Store, key: str, n_latents: int | None, found: Samples | None) -> int:
-    """Store latent variables, or that there are none, beside their result; returns the number of samples."""
+def store_latents(store: Store, key: str, n_latents: int | None, found: Samples | None, provenance: Mapping[str, Any]) -> int:
+    """Store latent variables, or that there are none, beside their result; returns the number of samples.
+
+    ``provenance`` (device, batches, seconds) goes into the commit record alone: the file has the same bytes whatever computed it.
+    """
     attributes = {
         "n_keys": 0 if found is None else len(found.paths),
         "n_samples": 0 if found is None else len(found),
         "masked": {} if found is None else found.n_masked,
     }
     arrays = {} if found is None else found.to_arrays()
-    store.commit_part(key, latents_part(n_latents), arrays=arrays, attributes=attributes)
+    store.commit_part(key, latents_part(n_latents), arrays=arrays, attributes=attributes, provenance=provenance)
     return attributes["n_samples"]

@@ -6,14 +6,11 @@ import datetime
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from prefect import flow, get_client, get_run_logger
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment as own_deployment
 
@@ -24,19 +21,11 @@ from flows.chain import Settings
 from flows.deployed import ATTEMPTS, check_store, fit
 from flows.inbox import Found, look
 from flows.settings import read
+from flows.subruns import Earlier, earlier_runs, number_of
 
 MOST = 100
-MOST_RUNS = 50
-"""Runs of the same work that are looked for."""
 GIVEN_UP = datetime.timedelta(hours=1)
 """After which nobody sets a crashed run back any more."""
-
-
-class Earlier(Protocol):
-    """An earlier run of the same work, as Prefect's client has it."""
-
-    idempotency_key: str | None
-    state: Any
 
 
 @flow(name="campaign", persist_result=False, retries=0)
@@ -103,15 +92,11 @@ def next_number(earlier: Sequence[Earlier], attempts: int, now: datetime.datetim
     """
     if not earlier:
         return 1
-    last = max(earlier, key=_number)
+    last = max(earlier, key=number_of)
     if last.state is None:
         return None
     is_given_up = last.state.type is StateType.CRASHED and now - last.state.timestamp > GIVEN_UP and len(earlier) < attempts
-    return _number(last) + 1 if is_given_up or last.state.type is StateType.COMPLETED else None
-
-
-def _number(run: Earlier) -> int:
-    return int((run.idempotency_key or "-0").rpartition("-")[2])
+    return number_of(last) + 1 if is_given_up or last.state.type is StateType.COMPLETED else None
 
 
 def target_of(deployment: str) -> UUID:
@@ -137,10 +122,10 @@ def target_of(deployment: str) -> UUID:
 def _start(found: Found, common: dict[str, Any], target: UUID, attempts: int) -> str:
     """Start a run where none is; what became of it."""
     with get_client(sync_client=True) as client:
-        earlier = _earlier(client, found.key)
+        earlier = earlier_runs(found.key)
         number = next_number(earlier, attempts, datetime.datetime.now(datetime.UTC))
         if number is None:
-            state = max(earlier, key=_number).state
+            state = max(earlier, key=number_of).state
             told = "waiting" if state is None else state.type.value.lower()
             return f"{told}: it is run {len(earlier)} of this work"
         run = client.create_flow_run_from_deployment(
@@ -150,15 +135,6 @@ def _start(found: Found, common: dict[str, Any], target: UUID, attempts: int) ->
             idempotency_key=f"{found.key}-{number}",
         )
     return f"started: {run.id}"
-
-
-def _earlier(client: SyncPrefectClient, key: str) -> list[Any]:
-    keys = [f"{key}-{number}" for number in range(1, MOST_RUNS + 1)]
-    return client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)),
-        sort=FlowRunSort.START_TIME_ASC,
-        limit=MOST_RUNS,
-    )
 
 
 def _in_place(found: Found, common: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The flows: `chain` (one dataset through all stages), and `latents` (one stored result) called by it.
+"""The flow `chain` of the command line (one dataset through all stages), and the tasks that it shares with the deployed flows.
 
 Tasks take and return names, paths and digests only; Prefect caches nothing and stores no results: the store is the truth, Prefect schedules
 and shows. The work runs in the worker process (`flows.worker`), so that this process keeps its heartbeat and its main thread.
@@ -64,7 +64,10 @@ def search(stage: str, earlier: dict[str, Outcome], request: dict[str, Any], eng
 @task(name="latents", retries=RETRIES, retry_delay_seconds=10, retry_condition_fn=is_retryable, **_options)
 def compute_latents(stage: str, digests: dict[str, str], request: dict[str, Any], engine: str = THREADS) -> str:
     """Compute the latent variables of a stored stage, or find them; the digest of the result they belong to."""
-    return ask(engine, "latents", stage=stage, digests=digests, **request)["digest"]
+    answer = ask(engine, "latents", stage=stage, digests=digests, **request)
+    if engine == THREADS:
+        WORKERS.listener({"event": "latents", **answer})
+    return answer["digest"]
 
 
 @task(name="report", **_options)
@@ -78,10 +81,10 @@ def run_stages(
     latent_stage: str,
     target: str,
     request: dict[str, Any],
-    latents_of: Callable[[str, dict[str, str]], object],
+    latents_of: Callable[[str, dict[str, str]], object] | None = None,
     needs: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """Run or find the stages, the latent variables by ``latents_of``, and the report; to be called within a flow.
+    """Run or find the stages, the latent variables, by ``latents_of`` where it is given, and the report; to be called within a flow.
 
     One stage follows the other, but where ``needs`` says that they are independent: those run side by side. On a cluster
     (`flows.engines`) all of them and the latent variables do.
@@ -112,14 +115,14 @@ def run_all(
     needs: Mapping[str, Sequence[str]] | None,
     latent_stage: str,
     request: dict[str, Any],
-    latents_of: Callable[[str, dict[str, str]], object],
+    latents_of: Callable[[str, dict[str, str]], object] | None,
 ) -> None:
     """The searches and the latent variables of `run_stages`, on the engine of the settings."""
     settings = read()
     with joined(settings, most_lanes(settings.threads)) as cluster:
         if cluster is not None:
             known = {stage: stages[:i] for i, stage in enumerate(stages)} if needs is None else needs
-            run_on(cluster, stages, known, latent_stage, request)
+            run_on(cluster, stages, known, latent_stage, request, latents_of)
             return
     threads = WORKERS.threads or settings.threads
     n_branches = 1 if needs is None else min(width(stages, needs), most_lanes(threads))
@@ -139,10 +142,21 @@ def run_all(
                 raise
             finally:
                 BRANCHES.reset(known_here)
-    latents_of(latent_stage, {stage: outcome["digest"] for stage, outcome in outcomes.items()})
+    digests = {stage: outcome["digest"] for stage, outcome in outcomes.items()}
+    if latents_of is None:
+        compute_latents(latent_stage, digests, request)
+    else:
+        latents_of(latent_stage, digests)
 
 
-def run_on(cluster: Cluster, stages: Sequence[str], needs: Mapping[str, Sequence[str]], latent_stage: str, request: dict[str, Any]) -> None:
+def run_on(
+    cluster: Cluster,
+    stages: Sequence[str],
+    needs: Mapping[str, Sequence[str]],
+    latent_stage: str,
+    request: dict[str, Any],
+    latents_of: Callable[[str, dict[str, str]], object] | None,
+) -> None:
     """The searches and the latent variables on a cluster; where this process is asked to stop, or ends, they save."""
     futures: dict[str, PrefectFuture[Any]] = {}
     asked = {**request, "threads": cluster.threads}
@@ -151,6 +165,9 @@ def run_on(cluster: Cluster, stages: Sequence[str], needs: Mapping[str, Sequence
             futures = submitted(cluster.runner, stages, needs, asked, cluster.engine)
         outcomes = collected(futures, cluster)
         digests = {stage: outcome["digest"] for stage, outcome in outcomes.items()}
+        if latents_of is not None:
+            latents_of(latent_stage, digests)
+            return
         given = {"stage": latent_stage, "digests": digests, "request": asked, "engine": cluster.engine}
         with cluster.asking(cluster.latents):
             futures["latents"] = cluster.runner.submit(compute_latents, given)
@@ -203,13 +220,6 @@ def answer_of(future: PrefectFuture[Any], cluster: Cluster | None) -> Any:
     raise RemoteError("SearchInterruptedError", "asked to stop; the searches on the cluster save, and the same command goes on", True)
 
 
-@flow(name="latents", persist_result=False, retries=0)
-def latents(dataset: str, pipeline: str, store: str, seed: int, stage: str, digests: dict[str, str], settings: Settings) -> str:
-    """The latent variables of one stored stage: a flow of its own, so that it can be deployed where a GPU is."""
-    request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
-    return compute_latents(stage, digests, request)
-
-
 @flow(name="chain", persist_result=False, retries=0)
 def chain(
     dataset: str,
@@ -233,4 +243,4 @@ def chain(
     settings : search settings to replace, by stage and field.
     """
     request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
-    return run_stages(stages, latent_stage, target, request, lambda stage, digests: latents(stage=stage, digests=digests, **request), needs)
+    return run_stages(stages, latent_stage, target, request, needs=needs)

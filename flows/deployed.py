@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,10 +22,11 @@ from prefect.runtime import deployment, flow_run
 
 from fitcore import ConfigError
 from flows import catalogue
-from flows.chain import Settings, compute_latents, run_stages
+from flows.chain import Settings, run_stages
 from flows.engines import check
 from flows.protocol import RemoteError
 from flows.settings import read
+from flows.subruns import latents_elsewhere
 from flows.worker_client import WORKERS
 
 ATTEMPTS = 5
@@ -40,7 +41,15 @@ class AttemptsSpentError(RuntimeError):
 
 
 @flow(name="fit", persist_result=False, retries=0)
-def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settings | None = None, attempts: int = ATTEMPTS) -> str:
+def fit(
+    dataset: str,
+    pipeline: str,
+    store: str,
+    seed: int = 0,
+    settings: Settings | None = None,
+    attempts: int = ATTEMPTS,
+    latents: str | None = None,
+) -> str:
     """One dataset through all stages of a pipeline, its latent variables and its report; the report's path.
 
     Parameters
@@ -49,6 +58,7 @@ def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settin
     pipeline : short name of an installed pipeline.
     settings : search settings to replace, by stage and field.
     attempts : how often the run may start on one part of the chain before it gives up.
+    latents : name of the deployment that computes the latent variables, as ``latents/NAME``; None computes them here.
 
     Raises
     ------
@@ -56,15 +66,25 @@ def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settin
         for input that cannot be used, before any work.
     AttemptsSpentError
         when ``attempts`` attempts ended in vain, with how each of them ended.
+    SubrunError
+        when the run that was to compute the latent variables failed or was cancelled.
     """
     request = checked_request(dataset, pipeline, store, seed, settings or {}, attempts)
     if deployment.get_id() is not None:
         check_store(store)
+    elsewhere = None if latents is None else lambda stage, digests: latents_elsewhere(latents, stage, digests, request, attempts)
+    return served(
+        request, attempts, lambda: run_stages(**WORKERS.current().ask("stages", **request), request=request, latents_of=elsewhere)
+    )
+
+
+def served(request: dict[str, Any], attempts: int, work: Callable[[], str]) -> str:
+    """What ``work`` returns, done by workers whose news go to the run's log, and tried no more often than ``attempts`` allows."""
     logger, listener = get_run_logger(), WORKERS.listener
     crashes = crashes_of(flow_run.get_id())
     WORKERS.listener = lambda event: say(logger, event)
     try:
-        return _until_done(request, attempts, crashes)
+        return _until_done(work, request, attempts, crashes)
     finally:
         WORKERS.close()  # a search in progress is saved first
         WORKERS.listener = listener
@@ -136,14 +156,13 @@ def refuse_beyond(attempts: int, in_store: list[str], of_run: list[str]) -> None
         )
 
 
-def _until_done(request: dict[str, Any], attempts: int, crashes: list[str]) -> str:
-    """The chain, begun again in another worker where one ended, and after a wait where another process is at work."""
+def _until_done(work: Callable[[], str], request: dict[str, Any], attempts: int, crashes: list[str]) -> str:
+    """The work, begun again in another worker where one ended, and after a wait where another process is at work."""
     lost = list(crashes)
     while True:
         try:
-            told = WORKERS.current().ask("stages", **request)
             refuse_beyond(attempts, WORKERS.current().ask("attempts", **request), lost)
-            return run_stages(**told, request=request, latents_of=lambda stage, digests: compute_latents(stage, digests, request))
+            return work()
         except RemoteError as error:
             if error.kind in STOPPED:
                 lost.append(str(error))
@@ -160,6 +179,9 @@ def say(logger: Any, event: dict[str, Any]) -> None:
     """One line of the log for what a person wants to read afterwards."""
     if event.get("event") == "outcome":
         logger.info("%s", figures(event))
+    elif event.get("event") == "latents":
+        how = "found in the store" if event["cached"] else "done"
+        logger.info("latent variables: %s, %s samples, computed by %s", how, f"{event['n_samples']:,}", event["device"] or "unknown")
     elif event.get("event") == "warning":
         logger.warning("%s: %s", event["kind"], event["text"])
 

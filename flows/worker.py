@@ -17,9 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from fitcore import FitcoreError, Result, SearchInterruptedError, StageOutcome, Store, run_latents, run_stage, stored_results
+from fitcore import FitcoreError, Pipeline, Result, SearchInterruptedError, StageOutcome, Store, run_latents, run_stage, stored_results
 from fitcore.chain import outcome_of
 from fitcore.search.base import ProgressEvent
+from fitcore.stored import latents_part
 from flows import catalogue
 from flows.attempts import unfinished_attempts
 from flows.processes import die_with_parent, end_after, let_terminations
@@ -81,12 +82,8 @@ class Worker:
         pipeline = catalogue.chain_of(entry, dataset, request["settings"])
         store, seed = Store(request["store"], key=self.key), request["seed"]
         threads = request.get("threads") or self.threads
-        if operation == "stages":
-            target = report_path(store, entry.name, dataset.name)
-            stages = list(pipeline.stage_names)
-            return {"stages": stages, "needs": pipeline.needs, "latent_stage": entry.latent_stage, "target": str(target)}
-        if operation == "attempts":
-            return unfinished_attempts(pipeline, entry.latent_stage, dataset, store, seed)
+        if operation in ("stages", "latents_part", "attempts"):
+            return self._told(operation, entry, pipeline, dataset, store, seed)
         if operation == "stage":
             outcome = run_stage(
                 pipeline,
@@ -103,8 +100,17 @@ class Worker:
             return {**outcome.to_dict(), "effort": asdict(store.effort(outcome.digest))}
         if operation == "latents":
             self._news(request["stage"], "latents", n_calls=0)
-            found = run_latents(pipeline, request["stage"], dataset, store, seed=seed, digests=request["digests"], n_threads=threads)
-            return {"digest": found.digest, "n_samples": found.n_samples, "cached": found.cached}
+            found = run_latents(
+                pipeline,
+                request["stage"],
+                dataset,
+                store,
+                seed=seed,
+                digests=request["digests"],
+                n_threads=threads,
+                device=request.get("device", "any"),
+            )
+            return asdict(found)
         if operation == "report":
             self._news("", "report", n_calls=0)
             results = stored_results(pipeline, dataset, store, seed=seed)
@@ -116,6 +122,15 @@ class Worker:
             record(store, entry, dataset, results, outcomes, request)
             return str(target)
         raise ValueError(f"unknown operation {operation!r}")
+
+    def _told(self, operation: str, entry: catalogue.Entry, pipeline: Pipeline, dataset: Any, store: Store, seed: int) -> Any:
+        """What is known without computing."""
+        if operation == "latents_part":
+            return latents_part(pipeline.stage(entry.latent_stage).n_latents)
+        if operation == "attempts":
+            return unfinished_attempts(pipeline, entry.latent_stage, dataset, store, seed)
+        target = report_path(store, entry.name, dataset.name)
+        return {"stages": list(pipeline.stage_names), "needs": pipeline.needs, "latent_stage": entry.latent_stage, "target": str(target)}
 
     def _outcomes(self, results: dict[str, Result], store: Store, cached: list[str]) -> list[StageOutcome]:
         rows = [outcome_of(name, result, store) for name, result in results.items()]

@@ -125,7 +125,7 @@ RESULTS = [
         "tests/fitcore/test_evaluation.py",
     ),
     Mutation(
-        "fitcore/evaluation.py",
+        "fitcore/rows.py",
         "return [np.concatenate(column)[: len(rows)] for",
         "return [np.concatenate(column) for",
         "padding kept among the latents",

@@ -42,7 +42,8 @@ class Analysis:
     Class attributes: ``version`` is raised by the author when numbers change; ``batching`` says how a compiled batch runs, ``"vmap"`` (all
     points at once) or ``"map"`` (one point after the other, the batch shared by threads: right where one point fills the caches of a core);
     ``n_batch`` is the number of points in a batch, part of the digest because searches draw whole batches. ``latent_threads``, threads that
-    share the latent variables of a ``"map"``, is set on a copy by whoever computes them; it never changes a number.
+    share the latent variables of a ``"map"``, is set on a copy by whoever computes them, as is ``latent_listener``, which is told what
+    computed them and in which batches; neither ever changes a number.
 
     Examples
     --------
@@ -63,6 +64,7 @@ class Analysis:
     batching: ClassVar[Literal["vmap", "map"]] = "vmap"
     n_batch: ClassVar[int] = 32
     latent_threads: int = 1
+    latent_listener: Callable[[Mapping[str, Any]], None] | None = None
 
     use_jax: bool = False
     use_jax_for_visualization: bool = False
@@ -204,8 +206,9 @@ class Analysis:
     def compute_latent_samples(self, samples: Samples, batch_size: int | None = None) -> Samples | None:
         """Latent variables of every sample, with the weights of ``samples``; None when there are none.
 
-        Evaluated in batches of ``batch_size`` (default ``n_batch``), compiled once where ``use_jax``. A value that is not finite is NaN for
-        that key alone; `Samples.n_masked` counts them, and a `LatentWarning` is given where most of the posterior is masked.
+        Evaluated in batches of ``batch_size``, compiled once where ``use_jax``; by default of ``n_batch``, and on an accelerator of as many
+        as its memory allows. A batch for which the memory runs out is halved. A value that is not finite is NaN for that key alone;
+        `Samples.n_masked` counts them, and a `LatentWarning` is given where most of the posterior is masked.
 
         Raises
         ------
@@ -216,7 +219,7 @@ class Analysis:
             raise LinkError(
                 "compute_latent_samples needs samples that know their model: take result.samples, or samples.with_model(model)."
             )
-        return compute_latents(self, samples, samples.model, self.n_batch if batch_size is None else batch_size)
+        return compute_latents(self, samples, samples.model, batch_size)
 
     # -- looking at it
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fitcore.device import device_of
 from fitcore.errors import ConfigError, FitcoreError, LikelihoodError
-from fitcore.evaluation import batched_rows, named
+from fitcore.evaluation import named
+from fitcore.rows import batched_rows, is_out_of_memory
 from fitcore.samples import Samples
 from fitcore.search.streams import stream
 
@@ -28,20 +30,22 @@ SHARE_WARNED = 0.5
 
 
 class LatentWarning(UserWarning):
-    """A latent variable is not finite in most of the posterior, or in all of it."""
+    """A latent variable is not finite in most of the posterior, or in all of it; or the memory allowed smaller batches only."""
 
 
-def compute_latents(analysis: Analysis, samples: Samples, model: Model, batch_size: int) -> Samples | None:
+def compute_latents(analysis: Analysis, samples: Samples, model: Model, batch_size: int | None) -> Samples | None:
     """Latent samples of ``samples``: parameters of shape (n, number of keys), the same weights; None when there are no keys.
+
+    ``batch_size`` None leaves the size to `fitcore.rows`. What computed them, and in which batches, is told to ``latent_listener``.
 
     Raises
     ------
     LikelihoodError
-        when the user's function raises, or a value is not one real number.
+        when the user's function raises, a value is not one real number, or one sample at a time does not fit into memory.
     ConfigError
         for a batch size below 1.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
         raise ConfigError(f"the batch size of latent variables is {batch_size!r}; it must be an integer of at least 1.")
     keys, columns = _evaluated(analysis, samples, model, batch_size)
     if not keys:
@@ -90,7 +94,7 @@ def _warn_of_masked(name: str, keys: Sequence[str], values: Any, weight: Any) ->
             )
 
 
-def _evaluated(analysis: Analysis, samples: Samples, model: Model, batch_size: int) -> tuple[list[str], list[Any]]:
+def _evaluated(analysis: Analysis, samples: Samples, model: Model, batch_size: int | None) -> tuple[list[str], list[Any]]:
     keys: list[str] = []
 
     def row(theta: Any, arrays: Any) -> tuple[Any, ...]:
@@ -105,18 +109,29 @@ def _evaluated(analysis: Analysis, samples: Samples, model: Model, batch_size: i
         keys[:] = list(latents)
         return tuple(latents.values())
 
+    tell = analysis.latent_listener or (lambda facts: None)
     if analysis.use_jax:
-        size = min(batch_size, len(samples.parameters))
         with _explained(analysis, model, None):
-            columns = batched_rows(
+            columns, batches = batched_rows(
                 row,
                 samples.parameters,
                 analysis.traced_arrays(),
-                batch_size=size,
+                n_batch=analysis.n_batch,
                 batching=analysis.batching,
+                batch_size=batch_size,
                 n_threads=analysis.latent_threads,
             )
+        if batches.n_halved:
+            warnings.warn(
+                f"the memory of {device_of(analysis).kind} ran out while the latent variables of {type(analysis).__name__} were computed: "
+                f"what was computed at once was halved {batches.n_halved} times, to {batches.n_threads} x {batches.size} samples. The "
+                "numbers are the same up to rounding.",
+                LatentWarning,
+                stacklevel=4,
+            )
+        tell({"device": device_of(analysis).to_dict(), "batches": batches.to_dict()})
         return keys, columns
+    tell({"device": device_of(analysis).to_dict()})
     arrays, rows = analysis.traced_arrays(), []
     for theta in samples.parameters:
         with _explained(analysis, model, theta):
@@ -144,6 +159,12 @@ def _explained(analysis: Analysis, model: Model, theta: Any) -> Iterator[None]:
             if theta is None
             else f"at {named(model.paths, theta)}"
         )
+        if is_out_of_memory(error):
+            raise LikelihoodError(
+                f"the latent variables of {type(analysis).__name__} do not fit into the memory of {device_of(analysis).kind}, one sample "
+                f"at a time: {type(error).__name__}: {error}\n{where}\nThe search's result is untouched: compute them on a device with "
+                "more memory, or by a function that takes less, and run the same command again."
+            ) from error
         raise LikelihoodError(
             f"compute_latent_variables of {type(analysis).__name__} raised {type(error).__name__}: {error}\n{where}\n"
             "The search's result is untouched: mend the function and run the same command again."

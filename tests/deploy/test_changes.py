@@ -115,3 +115,32 @@ def test_the_automations_wait_and_look_at_our_runs_alone(things: Callable[..., l
     for trigger in triggers.values():
         assert trigger["match_related"]["prefect.resource.id"] == "prefect.tag.fitcore-toys"
     assert triggers["fitcore toys: crashed too often"]["threshold"] == 4
+
+
+def with_latents(**parameters: Any) -> dict[str, Any]:
+    """The changes of a settings file that give it latent variables on a pool of their own."""
+    return {
+        "pools__gpu": {"concurrency": 1},
+        "deployments__gpu": {"flow": "latents", "pool": "gpu", "concurrency": 1, "parameters": parameters},
+        "deployments__toy__parameters__latents": "gpu",
+    }
+
+
+def test_latents_on_a_pool_of_their_own(things: Callable[..., list[Thing]]) -> None:
+    fields = {thing.name: thing.fields for thing in things(**with_latents(device="gpu", attempts=7))}
+    assert fields["fit/toy"]["parameters"]["latents"] == "latents/gpu"
+    own = fields["latents/gpu"]
+    assert (own["pool"], own["concurrency"], own["parameters"]) == ("gpu", 1, {"device": "gpu", "attempts": 7})
+    assert own["entrypoint"] == "flows.latents.latents"
+    assert own["tags"] == fields["fit/toy"]["tags"]
+    assert set(own["parameters"]) <= set(own["parameter_schema"]["properties"])
+    assert "JAX_PLATFORMS" not in own["environment"]
+    assert fields["fitcore toys: crashed too often"]["trigger"]["threshold"] == 8
+    assert "latents" not in fields["campaign/night"]["parameters"]
+    assert {thing.name: thing.fields for thing in things()}["fit/toy"]["parameters"]["latents"] is None
+
+
+def test_a_processor_that_is_required_is_what_jax_takes(things: Callable[..., list[Thing]]) -> None:
+    fields = {thing.name: thing.fields for thing in things(**with_latents(device="cpu"))}
+    assert fields["latents/gpu"]["environment"]["JAX_PLATFORMS"] == "cpu"
+    assert "JAX_PLATFORMS" not in fields["fit/toy"]["environment"]

@@ -117,7 +117,7 @@ def until_done(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Fake
         monkeypatch.setattr(deployed, "run_stages", run_stages)
         monkeypatch.setattr(deployed.time, "sleep", waits.append)
         monkeypatch.setattr(deployed, "get_run_logger", lambda: logging.getLogger("test"))
-        return deployed._until_done({}, 3, crashes or []), workers, waits
+        return deployed._until_done(deployed.run_stages, {}, 3, crashes or []), workers, waits  # type: ignore[call-arg]
 
     return made
 
@@ -166,7 +166,11 @@ def test_what_a_users_code_prints_is_no_event(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level("INFO"):
         deployed.say(logging.getLogger("test"), {"x": 1})
         deployed.say(logging.getLogger("test"), {"event": "warning", "kind": "UserWarning", "text": "flat"})
-    assert [record.getMessage() for record in caplog.records] == ["UserWarning: flat"]
+        deployed.say(logging.getLogger("test"), {"event": "latents", "n_samples": 1200, "cached": False, "device": "NVIDIA H100 (gpu)"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "UserWarning: flat",
+        "latent variables: done, 1,200 samples, computed by NVIDIA H100 (gpu)",
+    ]
 
 
 OUTCOME = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import fitcore as fc
 from deploy.__main__ import deploy
-from fitcore.chain import asked
+from fitcore.chain import asked, run_latents
 from flows.catalogue import chain_of, find
 
 pytestmark = pytest.mark.slow
@@ -83,11 +85,22 @@ class Api:
     def runs(self, name: str) -> list[dict[str, Any]]:
         return self.ask("flow_runs/filter", flow_runs={"deployment_id": {"any_": [self.deployment(name)]}})
 
+    def read(self, what: str, **words: str) -> Any:
+        """What is there; asked again where the server was too busy to answer."""
+        for _ in range(10):
+            try:
+                answer = httpx.get(f"{self.url}/{what}", params=words, timeout=60)
+            except httpx.TimeoutException:
+                continue
+            if answer.is_success:
+                return answer.json()
+        raise AssertionError(f"the server does not tell of {what}")
+
     def run(self, identity: str) -> dict[str, Any]:
-        return httpx.get(f"{self.url}/flow_runs/{identity}", timeout=60).json()
+        return self.read(f"flow_runs/{identity}")
 
     def states(self, identity: str) -> list[str]:
-        states = httpx.get(f"{self.url}/flow_run_states/", params={"flow_run_id": identity}, timeout=60).json()
+        states = self.read("flow_run_states/", flow_run_id=identity)
         return [state["name"] for state in sorted(states, key=lambda state: state["timestamp"])]
 
 
@@ -100,11 +113,11 @@ def api(server: str, write: Callable[..., Path], capsys: pytest.CaptureFixture[s
 
 
 @pytest.fixture
-def worker(fitcore: Any, api: Api, tmp_path: Path) -> Iterator[Callable[[], str]]:
+def worker(fitcore: Any, api: Api, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Starts a process worker with default signals; the mark of all its processes."""
     mark, started = str(tmp_path), []
 
-    def start() -> str:
+    def start(pool: str = api.pool) -> str:
         environment = {
             **fitcore.environment,
             "PYTHONPATH": f"{ROOT}{os.pathsep}{PLUGIN}",
@@ -113,7 +126,7 @@ def worker(fitcore: Any, api: Api, tmp_path: Path) -> Iterator[Callable[[], str]
             "PREFECT_HOME": str(tmp_path / "home"),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
         }
-        words = [sys.executable, "-m", "prefect", "worker", "start", "--pool", api.pool, "--name", "w1"]
+        words = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", f"w-{pool}"]
         with (tmp_path / "worker.log").open("ab") as log:
             started.append(subprocess.Popen(words, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
         return mark
@@ -245,3 +258,87 @@ def test_a_run_that_cannot_start_ends_as_failed(
     assert api.states(run["id"])[-1] == "Failed"
     assert api.states(run["id"]).count("Crashed") == 2
     assert "crashed 2 times" in api.run(run["id"])["state"]["message"]
+
+
+def kill_processes_of(identity: str, fitcore: Any, mark: str) -> int:
+    """Kill the processes of one flow run, among all that the workers of this test have started; how many there were."""
+    found = [pid for pid in fitcore.processes_of(mark) if identity.encode() in Path(f"/proc/{pid}/environ").read_bytes()]
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+    return len(found)
+
+
+def with_latents(api: Api, device: str) -> str:
+    """Deploy `fit` with its latent variables on a pool of their own; that pool."""
+    pool = f"gpu-{api.name}"
+    api.deploy(
+        deployments__night=None,
+        pools={api.pool: {"concurrency": 2}, pool: {"concurrency": 1}},
+        deployments__gpu={"flow": "latents", "pool": pool, "parameters": {"device": device, "attempts": 3}},
+        deployments__toy__parameters__latents="gpu",
+    )
+    return pool
+
+
+@pytest.mark.parametrize("killed", ["child", "parent"])
+def test_latents_on_another_pool_survive_a_kill(
+    killed: str, api: Api, worker: Callable[..., str], fitcore: Any, make_points: Callable[..., Path], tmp_path: Path
+) -> None:
+    dataset = make_points("two", latent_pause=0.02)
+    pool = with_latents(api, "any")
+    mark = worker()
+    worker(pool)
+    run = api.ask(f"deployments/{api.deployment('toy')}/create_flow_run", parameters={"dataset": str(dataset)})
+    loaded, store = find("toy").load(dataset), fc.Store(tmp_path / "store")
+    pipeline = chain_of(find("toy"), loaded, {})
+
+    def second() -> str:
+        requests = asked(pipeline, loaded, store)
+        return requests["second"].digest if "second" in requests else ""
+
+    fitcore.wait_for(lambda: (key := second()) and store.attempts(key, "latents"), "the begin of the latent variables", MINUTES)
+    digest = second()
+    searched = store.read(digest).path
+    before = searched.read_bytes(), searched.stat().st_mtime_ns, len(store.attempts(digest))
+    (child,) = api.runs("gpu")
+    n_killed = kill_processes_of(child["id"] if killed == "child" else run["id"], fitcore, mark)
+    assert n_killed == (2 if killed == "child" else 1)  # the one that waits has no worker process
+    assert store.lookup(digest, "latents") is None  # it was in the midst of them
+    fitcore.wait_for(lambda: api.run(run["id"])["state_type"] in FINAL, "the end of the run", MINUTES)
+    assert api.run(run["id"])["state_type"] == "COMPLETED", api.run(run["id"])["state"]["message"]
+    fitcore.wait_for(lambda: api.run(child["id"])["state_type"] in FINAL, "the end of its child", MINUTES)
+    assert [item["id"] for item in api.runs("gpu")] == [child["id"]]
+    assert child["idempotency_key"].startswith(digest)
+    assert child["parent_task_run_id"] is not None
+    states = {
+        name: [s for s in api.states(item["id"]) if s in ("Crashed", "Completed")] for name, item in (("child", child), ("parent", run))
+    }
+    assert states == {name: ["Crashed", "Completed"] if name == killed else ["Completed"] for name in ("child", "parent")}
+    assert [attempt.ended for attempt in store.attempts(digest, "latents")] == (["lost", "done"] if killed == "child" else ["done"])
+    assert (searched.read_bytes(), searched.stat().st_mtime_ns, len(store.attempts(digest))) == before
+    computed = store.read(digest, "latents")
+    assert computed.provenance["device"]["platform"] == "cpu"
+    shutil.copytree(store.path, tmp_path / "copy")
+    copy = fc.Store(tmp_path / "copy")
+    for path in copy.read(digest).path.parent.glob("latents*"):
+        path.unlink()
+    assert not run_latents(pipeline, "second", dataclasses.replace(loaded, latent_pause=0.0), copy).cached
+    assert copy.read(digest, "latents").path.read_bytes() == computed.path.read_bytes()
+    assert (store.reports / "toy" / "two.html").is_file()
+
+
+def test_a_gpu_that_is_required_and_absent_fails_at_once(
+    api: Api, worker: Callable[..., str], fitcore: Any, make_points: Callable[..., Path]
+) -> None:
+    pool = with_latents(api, "gpu")
+    worker()
+    worker(pool)
+    run = api.ask(f"deployments/{api.deployment('toy')}/create_flow_run", parameters={"dataset": str(make_points())})
+    fitcore.wait_for(lambda: api.run(run["id"])["state_type"] in FINAL, "the end of the run", MINUTES)
+    (child,) = api.runs("gpu")
+    assert (child["state_type"], api.states(child["id"]).count("Running")) == ("FAILED", 1)
+    assert "a gpu is required" in child["state"]["message"]
+    ended = api.run(run["id"])["state"]
+    assert (ended["type"], api.states(run["id"]).count("Running")) == ("FAILED", 1)
+    assert "latents/gpu" in ended["message"]
+    assert child["id"] in ended["message"]

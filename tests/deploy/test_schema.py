@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.schema import load
+from deploy.schema import FitParameters, load
 from fitcore import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +21,16 @@ def test_a_good_file(write: Callable[..., Path]) -> None:
     assert file.deployments["night"].schedule is not None
 
 
-def test_the_example_can_be_used() -> None:
+def test_the_example_can_be_used_also_with_what_it_has_in_comments(tmp_path: Path) -> None:
     file = load(ROOT / "deploy" / "nightly.yaml")
     assert set(file.deployments) == {"lens", "every-night"}
+    text = (ROOT / "deploy" / "nightly.yaml").read_text()
+    for line in [line for line in text.splitlines() if line.rstrip().endswith("#gpu")]:
+        text = text.replace(line, line.replace("# ", "", 1).removesuffix("#gpu"))
+    (tmp_path / "gpu.yaml").write_text(text)
+    given = load(tmp_path / "gpu.yaml").deployments["lens"].parameters
+    assert isinstance(given, FitParameters)
+    assert given.latents == "derived"
     assert (file.recovery.heartbeat, file.recovery.zombie, file.recovery.requeue) == (30, 90, 60)
 
 
@@ -41,9 +48,23 @@ def test_the_example_can_be_used() -> None:
             r"'Europe/Pariss' is no time zone.*Did you mean 'Europe/Paris'.*IANA",
         ),
         ({"deployments__night__parameters__fit": "toys"}, r"'night'.*'toys' is no deployment of the flow 'fit'.*Did you mean 'toy'"),
+        ({"deployments__toy__parameters__latents": "gpu"}, r"'toy'.*'gpu' is no deployment of the flow 'latents' in this file"),
+        ({"deployments__toy__parameters__latents": "night"}, r"'toy'.*'night' is no deployment of the flow 'latents' in this file"),
+        (
+            {"deployments__gpu": {"flow": "latents", "pool": "cpu"}, "deployments__toy__parameters__latents": "gpu"},
+            r"'toy'.*its pool 'cpu' is that of 'gpu' too.*keep each other waiting.*another pool",
+        ),
+        (
+            {"deployments__gpu": {"flow": "latents", "pool": "cpu", "schedule": {"cron": "0 2 * * *", "timezone": "UTC"}}},
+            r"deployments\.gpu.*it has a schedule, and its runs are started by those of a fit",
+        ),
+        (
+            {"deployments__gpu": {"flow": "latents", "pool": "cpu", "parameters": {"device": "cuda"}}},
+            r"device: .*'cpu' or 'any'.*cuda",
+        ),
         ({"deployments__toy__parameters__attempts": 0}, r"attempts: .*greater than or equal to 1.*it is 0"),
         ({"deployments__toy__parameters__seed": "1"}, r"seed: .*integer.*it is '1'"),
-        ({"deployments__toy__flow": "fits"}, r"deployments\.toy.*'fit', 'campaign'"),
+        ({"deployments__toy__flow": "fits"}, r"deployments\.toy.*'fit', 'campaign', 'latents'"),
         ({"deployments__toy__schedule": {"cron": "0 2 * * *", "timezone": "UTC"}}, r"schedule and no dataset"),
         ({"recovery__zombie": 60}, r"zombie is 60 s.*Give zombie at least 90"),
         ({"recovery__requeue": 5}, r"requeue: .*20.*it is 5"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitcore.chain import StageOutcome, asked, run_latents, run_pipeline, run_stage, stored_results, walk
-from fitcore.errors import ConfigError, ResultNotFoundError
+from fitcore.errors import ConfigError, LeaseHeldError, ResultNotFoundError
 from fitcore.model import Model
 from fitcore.stage import Pipeline, Stage
 from fitcore.store import Store
@@ -98,6 +98,37 @@ def test_latents_are_computed_once(pipeline: Pipeline, store: Store) -> None:
     latents = stored_results(pipeline, 0.3, store)["first"].latent_samples
     assert latents is not None
     assert np.isfinite(latents.parameters[:, 0]).all()
+
+
+def test_latents_name_their_device_and_count_their_attempts(pipeline: Pipeline, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = run_stage(pipeline, "first", 0.3, store).digest
+    result = store.read(digest).path.read_bytes()
+    with pytest.raises(ConfigError, match=r"The latent variables of stage 'first': a gpu is required"):
+        run_latents(pipeline, "first", 0.3, store, device="gpu")
+    with monkeypatch.context() as patch:
+        patch.setattr("fitcore.chain.latents", lambda *args, **more: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_latents(pipeline, "first", 0.3, store)
+    assert store.lookup(digest, "latents") is None
+    with store.lease(digest, part="latents"), pytest.raises(LeaseHeldError):
+        run_latents(pipeline, "first", 0.3, store)
+    once = run_latents(pipeline, "first", 0.3, store, device="cpu")
+    assert [attempt.ended for attempt in store.attempts(digest, "latents")] == ["failed: ZeroDivisionError", "done", "done"]
+    told = store.read(digest, "latents").provenance
+    assert told["device"]["platform"] == "cpu"
+    assert told["seconds"] > 0
+    assert once.device == f"{told['device']['kind']} (cpu)"
+    again = run_latents(pipeline, "first", 0.3, store, device="gpu")  # they are there: nothing is computed
+    assert (again.cached, again.device) == (True, once.device)
+    assert len(store.attempts(digest, "latents")) == 3
+    assert store.read(digest).provenance["device"]["platform"] == "cpu"
+    assert store.read(digest).path.read_bytes() == result
+
+
+def test_latents_of_another_result_are_refused(pipeline: Pipeline, store: Store) -> None:
+    run_stage(pipeline, "first", 0.3, store)
+    with pytest.raises(ConfigError, match=r"Stage 'first' was given as abc, but .* are they others on another machine\?"):
+        run_latents(pipeline, "first", 0.3, store, digests={"first": "abc"})
 
 
 def test_a_stage_may_ask_for_some_latents(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.errors import NonFiniteLikelihoodError
-from fitcore.evaluation import MAP_CHUNK, BatchedLikelihood, batched_rows, named
+from fitcore.evaluation import MAP_CHUNK, BatchedLikelihood, named
 from fitcore.model import Less, LogUniform, Model, Normal, Uniform
 
 MODEL = Model({"a": Uniform(-1, 1), "b": Normal(0.5, 2), "c": LogUniform(0.1, 10)})
@@ -166,17 +166,3 @@ def test_few_nan_are_excluded_points_and_the_share_is_judged_after_a_thousand_ca
 
 def test_names_and_values_of_a_point() -> None:
     assert named(("a", "mass.b"), np.array([0.1, 2.0])) == "a = 0.1, mass.b = 2.0"
-
-
-@pytest.mark.parametrize(
-    ("batching", "n_rows", "n_threads"), [("map", 7, 1), ("vmap", 7, 1), ("vmap", 7, 2), ("map", 30, 3), ("map", 3, 2)]
-)
-def test_rows_in_batches_give_columns(batching: str, n_rows: int, n_threads: int) -> None:
-    rows = np.arange(2.0 * n_rows).reshape(n_rows, 2)
-
-    def function(row: Any, arrays: Any) -> tuple[Any, Any]:
-        return row[0] * row[1] + arrays, jnp.stack([row[0], -row[1]])
-
-    product, pairs = batched_rows(function, rows, 5.0, batch_size=3, batching=batching, n_threads=n_threads)
-    assert product == pytest.approx(rows[:, 0] * rows[:, 1] + 5)
-    assert pairs == pytest.approx(rows * [1, -1])

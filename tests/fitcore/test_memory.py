@@ -136,6 +136,6 @@ def test_a_device_that_tells_its_limit_is_believed(monkeypatch: pytest.MonkeyPat
         def memory_stats(self) -> dict[str, int] | None:
             return {"bytes_limit": 100, "bytes_in_use": 30}
 
-    assert memory._limit(Device()) == (63.0, "90% of the device's memory that is not in use")
+    assert memory.limit_of(Device()) == (63.0, "90% of the device's memory that is not in use")
     monkeypatch.setattr(Device, "memory_stats", lambda self: None)
-    assert memory._limit(Device()) == (None, "")
+    assert memory.limit_of(Device()) == (None, "")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fitcore import evaluation
+from fitcore import rows
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.latent import LatentWarning, equal_weight
 from fitcore.errors import ConfigError, LikelihoodError, ModelError
@@ -113,7 +113,7 @@ def test_one_trace_and_one_shape(n: int, monkeypatch: pytest.MonkeyPatch) -> Non
             return {"two": super().compute_latent_variables(parameters, model)["two"]}
 
     shapes: list[tuple[int, ...]] = []
-    original = evaluation.compiled
+    original = rows.compiled
 
     def watched(function: Any) -> Any:
         inner = original(function)
@@ -124,7 +124,7 @@ def test_one_trace_and_one_shape(n: int, monkeypatch: pytest.MonkeyPatch) -> Non
 
         return call
 
-    monkeypatch.setattr(evaluation, "compiled", watched)
+    monkeypatch.setattr(rows, "compiled", watched)
     analysis = Sum(use_jax=True)
     assert analysis.compute_latent_samples(samples_of(n), batch_size=4) is not None
     assert analysis.n_python == [1]
@@ -282,3 +282,50 @@ def test_plain_python_numbers_are_latents(use_jax: bool) -> None:
 def test_a_batch_size_is_a_positive_integer(use_jax: bool, batch_size: Any) -> None:
     with pytest.raises(ConfigError, match=f"the batch size of latent variables is {batch_size!r}; it must be an integer of at least 1"):
         Derived(use_jax).compute_latent_samples(samples_of(), batch_size)
+
+
+@pytest.mark.parametrize("use_jax", [True, False])
+def test_what_computed_them_is_told(use_jax: bool) -> None:
+    analysis, told = Derived(use_jax), {}
+    analysis.latent_listener = told.update
+    analysis.compute_latent_samples(samples_of(), 3)
+    assert told["device"]["platform"] == "cpu"
+    assert told.get("batches") == ({"size": 3, "n_threads": 1, "batching": "vmap", "n_halved": 0} if use_jax else None)
+
+
+def out_of_memory_beyond(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = rows._columns
+
+    def limited(batched: Any, block: Any, arrays: Any, batches: rows.Batches) -> Any:
+        if batches.size > most:
+            raise MemoryError("59 GiB")
+        return columns(batched, block, arrays, batches)
+
+    monkeypatch.setattr(rows, "_columns", limited)
+
+
+def test_an_out_of_memory_is_told_once_and_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Derived(True).compute_latent_samples(samples_of(20))
+    out_of_memory_beyond(5, monkeypatch)
+    analysis, told = Derived(True), {}
+    analysis.latent_listener = told.update
+    with pytest.warns(LatentWarning, match=r"the memory of cpu ran out .* of Derived .* halved 2 times, to 1 x 5 samples") as caught:
+        found = analysis.compute_latent_samples(samples_of(20))
+    assert len(caught) == 1
+    assert told["batches"] == {"size": 5, "n_threads": 1, "batching": "vmap", "n_halved": 2}
+    assert whole is not None
+    assert found is not None
+    np.testing.assert_allclose(found.parameters, whole.parameters, rtol=1e-12, atol=0)
+
+
+def test_one_sample_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    out_of_memory_beyond(0, monkeypatch)
+    with pytest.raises(LikelihoodError, match=r"variables of Derived do not fit into the memory of cpu, one sample at a time: Memory"):
+        Derived(True).compute_latent_samples(samples_of(20))
+
+    class Large(Derived):
+        def compute_latent_variables(self, parameters: Any, model: Model) -> Any:
+            raise MemoryError("59 GiB")
+
+    with pytest.raises(LikelihoodError, match=r"(?s)of Large do not fit into the memory of NumPy on .*at a = .*result is untouched"):
+        Large().compute_latent_samples(samples_of(20))

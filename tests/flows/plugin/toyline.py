@@ -21,6 +21,7 @@ class Points:
     x: Any
     y: Any
     pause: float
+    latent_pause: float
     fault: str
     trace: str = ""  # a folder: a file there for each environment in which latent variables were computed
 
@@ -47,6 +48,7 @@ class Line(fc.Analysis):
     def compute_latent_variables(self, parameters: Any, model: fc.Model) -> tuple[float]:
         if self.points.trace:
             (Path(self.points.trace) / os.environ["FITCORE_TEST_MARK"]).touch()
+        time.sleep(self.points.latent_pause)
         return (float(parameters[0] + 10 * parameters[1]),)
 
 
@@ -62,9 +64,9 @@ class Toy:
         if not (path / "points.json").is_file():
             raise fc.DataError(f"{path} has no points.json. Write one with name, x and y.")
         data = json.loads((path / "points.json").read_text())
-        return Points(
-            data["name"], np.array(data["x"]), np.array(data["y"]), data.get("pause", 0.0), data.get("fault", ""), data.get("trace", "")
-        )
+        pauses = data.get("pause", 0.0), data.get("latent_pause", 0.0)
+        more = data.get("fault", ""), data.get("trace", "")
+        return Points(data["name"], np.array(data["x"]), np.array(data["y"]), *pauses, *more)
 
     def build(self, settings: Any) -> fc.Pipeline:
         search = fc.Nautilus(n_live=100, n_eff=300, n_batch=50, n_shell=20)
