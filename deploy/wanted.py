@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from prefect.utilities.callables import parameter_schema
+from prefect.workers.process import ProcessWorker
 
+from deploy import pods
 from deploy.automations import automations_of
-from deploy.schema import CampaignDeployment, File, FitDeployment
+from deploy.cluster import KubernetesPool
+from deploy.schema import CampaignDeployment, File, FitDeployment, Pool
 from flows.campaign import campaign
 from flows.deployed import fit
 
 ENTRYPOINTS = {"fit": "flows.deployed.fit", "campaign": "flows.campaign.campaign"}
 SCHEMAS = {"fit": parameter_schema(fit.fn), "campaign": parameter_schema(campaign.fn)}
 OURS = "fitcore"
+PATHS = ("store", "dataset", "folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +43,16 @@ def mark_of(name: str) -> str:
 
 
 def things_of(file: File, base: Path) -> list[Thing]:
-    """All that the file asks for, in the order in which it must be made; relative paths begin at ``base``."""
-    pools = [
-        Thing(kind="pool", name=name, fields={"type": pool.type, "concurrency": pool.concurrency, "description": mark_of(file.name)})
-        for name, pool in file.pools.items()
-    ]
+    """All that the file asks for, in the order in which it must be made; relative paths begin at ``base``.
+
+    Raises
+    ------
+    ConfigError
+        where a pod would not see a path that its run is given.
+    """
+    for name, deployment in file.deployments.items():
+        _check_mounted(file, name, deployment, base)
+    pools = [Thing(kind="pool", name=name, fields=_pool_fields(file, pool)) for name, pool in file.pools.items()]
     deployments = [
         Thing(kind="deployment", name=f"{deployment.flow}/{name}", fields=_fields(file, deployment, base))
         for name, deployment in file.deployments.items()
@@ -76,6 +85,24 @@ def _fields(file: File, deployment: FitDeployment | CampaignDeployment, base: Pa
         "description": mark_of(file.name),
         "tags": sorted((OURS, tag_of(file.name))),
     }
+
+
+def _pool_fields(file: File, pool: Pool | KubernetesPool) -> dict[str, Any]:
+    template = pods.template_of(pool) if isinstance(pool, KubernetesPool) else ProcessWorker.get_default_base_job_template()
+    return {"type": pool.type, "concurrency": pool.concurrency, "description": mark_of(file.name), "template": template}
+
+
+def _check_mounted(file: File, name: str, deployment: FitDeployment | CampaignDeployment, base: Path) -> None:
+    """Raise ConfigError where a path of a deployment is on no volume of its pool; a campaign's folder, of the pool that fits as well."""
+    pools = {deployment.pool}
+    if isinstance(deployment, CampaignDeployment):
+        pools.add(file.deployments[deployment.parameters.fit].pool)
+    paths = {key: value for key, value in _parameters(file, deployment, base).items() if key in PATHS}
+    for pool_name in sorted(pools):
+        pool = file.pools[pool_name]
+        for key, path in paths.items():
+            if isinstance(pool, KubernetesPool):
+                pods.check_mounted(pool, f"Deployment {name!r}, pool {pool_name!r}: its {key}", path)
 
 
 def _parameters(file: File, deployment: FitDeployment | CampaignDeployment, base: Path) -> dict[str, Any]:

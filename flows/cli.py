@@ -244,9 +244,10 @@ def deploy(
     file: Annotated[Path, typer.Argument(help="Settings file: store, pools, deployments, schedules.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change; change nothing.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what an earlier deploy made and the file no longer has.")] = False,
+    render: Annotated[bool, typer.Option("--render", help="Print the Kubernetes jobs of its deployments as YAML; ask no server.")] = False,
 ) -> None:
     """Make the Prefect server of PREFECT_API_URL run what a settings file says. Run again, it changes nothing."""
-    raise typer.Exit(deploying.deploy(file, settings.read(), is_dry=dry_run, is_pruning=prune))
+    raise typer.Exit(deploying.deploy(file, settings.read(), is_dry=dry_run, is_pruning=prune, is_rendering=render))
 
 
 @app.command(name="doctor", epilog="Example: fitcore doctor")

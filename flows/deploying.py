@@ -9,7 +9,8 @@ from pathlib import Path
 from flows.settings import Settings, child_environment
 
 
-def deploy(file: Path, settings: Settings, *, is_dry: bool, is_pruning: bool) -> int:
-    """Make the server that PREFECT_API_URL names as the file says; the exit code."""
-    words = [sys.executable, "-m", "deploy", str(file), *(["--dry-run"] if is_dry else []), *(["--prune"] if is_pruning else [])]
+def deploy(file: Path, settings: Settings, *, is_dry: bool, is_pruning: bool, is_rendering: bool) -> int:
+    """Make the server that PREFECT_API_URL names as the file says, or print the jobs of its pods; the exit code."""
+    asked = {"--dry-run": is_dry, "--prune": is_pruning, "--render": is_rendering}
+    words = [sys.executable, "-m", "deploy", str(file), *(word for word, is_asked in asked.items() if is_asked)]
     return subprocess.run(words, env=child_environment(settings), check=False).returncode

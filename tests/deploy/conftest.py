@@ -67,3 +67,29 @@ def write(tmp_path: Path, installed: None) -> Callable[..., Path]:
         return path
 
     return made
+
+
+@pytest.fixture
+def spot() -> dict[str, Any]:
+    """The least that a pool on Kubernetes says."""
+    return {
+        "type": "kubernetes",
+        "image": "registry.example.org/fitcore:0.1.0",
+        "grace_period": 60,
+        "cpu_request": "2",
+        "cpu_limit": "2",
+        "memory_request": "4Gi",
+        "memory_limit": "6Gi",
+        "claims": {"results": "/data/results", "inbox": "/data/inbox"},
+    }
+
+
+@pytest.fixture
+def write_spot(write: Callable[..., Path], spot: dict[str, Any]) -> Callable[..., Path]:
+    """Writes a settings file with one pool, on Kubernetes; a change is one of that pool's settings, None leaves it out."""
+
+    def made(**changes: Any) -> Path:
+        pool = {key: value for key, value in {**spot, **changes}.items() if value is not None}
+        return write(pools={"spot": pool}, store="/data/results", deployments__toy__pool="spot", deployments__night=None)
+
+    return made

@@ -47,7 +47,7 @@ def test_the_example_can_be_used() -> None:
         ({"deployments__toy__schedule": {"cron": "0 2 * * *", "timezone": "UTC"}}, r"schedule and no dataset"),
         ({"recovery__zombie": 60}, r"zombie is 60 s.*Give zombie at least 90"),
         ({"recovery__requeue": 5}, r"requeue: .*20.*it is 5"),
-        ({"pools__cpu__type": "kubernetes"}, r"pools\.cpu\.type: .*'process'.*kubernetes"),
+        ({"pools__cpu__type": "docker"}, r"pools\.cpu: .*'docker'.*'process', 'kubernetes'"),
         ({"store": None}, r"store: it is missing"),
         ({"name": "Nightly run"}, r"'Nightly run' is no name.*small letters"),
     ],
