@@ -18,7 +18,7 @@ assert _spec.loader is not None
 _flows = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = _flows
 _spec.loader.exec_module(_flows)
-fitcore, server, make_points, installed = _flows.fitcore, _flows.server, _flows.make_points, _flows.installed
+fitcore, server, make_points, installed, finished = _flows.fitcore, _flows.server, _flows.make_points, _flows.installed, _flows.finished
 PLUGIN = _flows.PLUGIN
 
 
