@@ -22,7 +22,7 @@ SCRIPTS = sorted((ROOT / "deploy" / "slurm").glob("*.sbatch"))
 FIT, EXECUTE = ROOT / "deploy" / "slurm" / "fit.sbatch", ROOT / "deploy" / "slurm" / "execute.sbatch"
 STAND_INS = Path(__file__).parent / "slurm"
 ODD = 'it\'s "a" lens; $HOME *'
-MINUTES = 300.0
+MINUTES = 900.0
 # Told to end at once, it ends with the code that is given; then, called again, with 0.
 TOLD = """#!/bin/bash
 printf '%s\\0' "$@" >> "$STANDIN_FOLDER/words"
