@@ -1,4 +1,4 @@
-"""``python -m deploy FILE [--dry-run] [--prune]``, started by `fitcore deploy`: one line for each thing on standard output."""
+"""``python -m deploy FILE [--dry-run] [--prune] [--render]``, started by `fitcore deploy`: one line for each thing on standard output."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import httpx
+import yaml
 from prefect import get_client
 from prefect.exceptions import PrefectException
 
 from deploy.changes import LEFT, SAME, compare, line
+from deploy.cluster import KubernetesPool
+from deploy.pods import rendered
 from deploy.schema import load
 from deploy.server import Server, refused
 from deploy.wanted import rooted, things_of
@@ -65,6 +68,26 @@ def deploy(path: Path, *, is_dry: bool, is_pruning: bool) -> None:
     print(f"{len(changes)} things, {n_changed} {told}" if n_changed else f"{len(changes)} things, nothing to change")
 
 
+def render(path: Path) -> None:
+    """Print, as YAML documents, the job of a run of each deployment in a pool on Kubernetes; no server or cluster is asked.
+
+    Raises
+    ------
+    ConfigError
+        for a file that cannot be used, or has no such deployment.
+    """
+    file = load(path)
+    things = {thing.name: thing.fields for thing in things_of(file, path.absolute().parent)}
+    jobs = [
+        rendered(things[fields["pool"]]["template"], name, fields["environment"])
+        for name, fields in things.items()
+        if "pool" in fields and isinstance(file.pools[fields["pool"]], KubernetesPool)
+    ]
+    if not jobs:
+        raise ConfigError(f"The settings file {path} has no deployment in a pool of type kubernetes: there is no job to show.")
+    print("---\n".join(yaml.safe_dump(job, sort_keys=False) for job in jobs), end="")
+
+
 def make_store(store: Path) -> None:
     """Make the store where its disk is here: runs make none, so that a worker that lacks the disk says so."""
     if store.parent.is_dir():
@@ -83,9 +106,13 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--prune", action="store_true")
+    parser.add_argument("--render", action="store_true")
     words = parser.parse_args()
     try:
-        deploy(words.file, is_dry=words.dry_run, is_pruning=words.prune)
+        if words.render:
+            render(words.file)
+        else:
+            deploy(words.file, is_dry=words.dry_run, is_pruning=words.prune)
     except (ConfigError, ServerError, StoreError) as error:
         print(printable(f"error: {error}"), file=sys.stderr)
         return WRONG_INPUT

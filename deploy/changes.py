@@ -49,7 +49,7 @@ def compare(wanted: Sequence[Thing], found: Sequence[Found]) -> list[Change]:
     Raises
     ------
     ConfigError
-        when a name is taken by something that was not made from this file.
+        when a name is taken by something that was not made from this file, or by a pool of another type.
     """
     there = {(item.thing.kind, item.thing.name): item for item in found}
     changes = []
@@ -61,6 +61,11 @@ def compare(wanted: Sequence[Thing], found: Sequence[Found]) -> list[Change]:
             raise ConfigError(
                 f"There is a {thing.kind} {thing.name!r} on the server that was not made from this settings file. Choose another name in "
                 "the file, or remove that one from the server. Nothing was changed."
+            )
+        elif thing.kind == "pool" and thing.fields["type"] != item.thing.fields["type"]:
+            raise ConfigError(
+                f"The pool {thing.name!r} is of type {thing.fields['type']} in the file and {item.thing.fields['type']} on the server, "
+                "which cannot change it. Give the new pool another name, and remove the old one by --prune. Nothing was changed."
             )
         else:
             told = tuple(differences(item.thing.fields, thing.fields))

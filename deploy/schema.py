@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 import yaml
 from prefect.client.schemas.schedules import CronSchedule
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from deploy.cluster import KubernetesPool
+from deploy.forms import Name, Positive, one_of
+from deploy.forms import Strict as _Strict
 from fitcore import ConfigError
 from flows import catalogue
 from flows.campaign import MOST
 from flows.deployed import ATTEMPTS
 
 LARGEST_FILE = 1_000_000
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Positive = Annotated[int, Field(ge=1)]
-T = TypeVar("T")
-
-
-def one_of(value: str, allowed: list[str], what: str) -> str:
-    """The value, where it is allowed; ValueError with the nearest one otherwise."""
-    if value in allowed:
-        return value
-    near = difflib.get_close_matches(value, allowed, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    listed = f"; there are: {', '.join(allowed)}" if len(allowed) < 30 else ""
-    raise ValueError(f"{value!r} is no {what}{listed}.{hint}")
-
-
-class _Strict(BaseModel):
-    """A part of the file: no other keys, and no value taken for one of another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, value: Any) -> Any:
-        for key in value if isinstance(value, dict) else ():
-            one_of(str(key), list(cls.model_fields), "key here")
-        return value
 
 
 class Pool(_Strict):
-    """A work pool: where a worker takes its runs from."""
+    """A work pool whose runs are child processes of its workers."""
 
-    type: Literal["process"] = "process"
+    type: Literal["process"]
     concurrency: Positive | None = None
 
 
@@ -87,7 +63,7 @@ class FitParameters(_Strict):
 
     pipeline: str = "lens"
     seed: Annotated[int, Field(ge=0)] = 0
-    settings: dict[str, dict[str, int | float | str | bool]] = {}
+    settings: dict[str, dict[str, int | float | str | bool]] = Field(default_factory=dict)
     attempts: Positive = ATTEMPTS
     dataset: str | None = None
     latents: Name | None = None
@@ -205,9 +181,26 @@ class File(_Strict):
 
     name: Name
     store: str
-    pools: Annotated[dict[Name, Pool], Field(min_length=1)]
-    deployments: dict[Name, Annotated[Deployment, Field(discriminator="flow")]] = {}
+    pools: Annotated[dict[Name, Annotated[Pool | KubernetesPool, Field(discriminator="type")]], Field(min_length=1)]
+    deployments: dict[Name, Annotated[Deployment, Field(discriminator="flow")]] = Field(default_factory=dict)
     recovery: Recovery = Recovery()
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _process_by_default(cls, value: Any) -> Any:
+        items = value.items() if isinstance(value, dict) else ()
+        return {name: {"type": "process", **pool} if isinstance(pool, dict) else pool for name, pool in items} if items else value
+
+    @model_validator(mode="after")
+    def _grace_ends_before_the_alarm(self) -> File:
+        for name, pool in self.pools.items():
+            if isinstance(pool, KubernetesPool) and self.recovery.zombie < pool.grace_period:
+                raise ValueError(
+                    f"pool {name!r}: grace_period is {pool.grace_period} s and recovery.zombie {self.recovery.zombie} s: a pod that was "
+                    "told to end, and is cut off from the server, would count as crashed while it still saves, and another would start "
+                    f"beside it. Give recovery.zombie at least {pool.grace_period}, or the pool a shorter grace_period."
+                )
+        return self
 
     @model_validator(mode="after")
     def _known_names(self) -> File:

@@ -21,7 +21,6 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import AutomationSort, DeploymentSort
 from prefect.events.schemas.automations import AutomationCore
-from prefect.workers.process import ProcessWorker
 
 from deploy.automations import fields_of
 from deploy.changes import CHANGED, LEFT, MADE, Change, Found
@@ -68,24 +67,32 @@ class Server:
 
     def _pools(self) -> Iterator[Found]:
         for pool in _pages(self.client.read_work_pools):
-            fields = {"type": pool.type, "concurrency": pool.concurrency_limit, "description": pool.description}
+            fields = {
+                "type": pool.type,
+                "concurrency": pool.concurrency_limit,
+                "description": pool.description,
+                "template": pool.base_job_template,
+            }
             thing = Thing(kind="pool", name=pool.name, fields=fields)
             yield Found(thing=thing, id=pool.id, is_ours=pool.description == mark_of(self.name))
 
     def _make_pool(self, thing: Thing) -> None:
-        template = ProcessWorker.get_default_base_job_template()
         self.client.create_work_pool(
             WorkPoolCreate(
                 name=thing.name,
                 type=thing.fields["type"],
                 description=thing.fields["description"],
                 concurrency_limit=thing.fields["concurrency"],
-                base_job_template=template,
+                base_job_template=thing.fields["template"],
             )
         )
 
     def _change_pool(self, thing: Thing, identity: UUID) -> None:
-        update = WorkPoolUpdate(description=thing.fields["description"], concurrency_limit=thing.fields["concurrency"])
+        update = WorkPoolUpdate(
+            description=thing.fields["description"],
+            concurrency_limit=thing.fields["concurrency"],
+            base_job_template=thing.fields["template"],
+        )
         self.client.update_work_pool(thing.name, update)
 
     def _deployments(self) -> Iterator[Found]:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect.utilities.callables import parameter_schema
+from prefect.workers.process import ProcessWorker
 
+from deploy import pods
 from deploy.automations import automations_of
-from deploy.schema import CampaignDeployment, Deployment, Engine, File, FitDeployment, LatentsDeployment
+from deploy.cluster import KubernetesPool
+from deploy.schema import CampaignDeployment, Deployment, Engine, File, FitDeployment, LatentsDeployment, Pool
 from flows.campaign import campaign
 from flows.deployed import fit
 from flows.latents import latents
@@ -18,6 +21,7 @@ from flows.latents import latents
 ENTRYPOINTS = {"fit": "flows.deployed.fit", "campaign": "flows.campaign.campaign", "latents": "flows.latents.latents"}
 SCHEMAS = {"fit": parameter_schema(fit.fn), "campaign": parameter_schema(campaign.fn), "latents": parameter_schema(latents.fn)}
 OURS = "fitcore"
+PATHS = ("store", "dataset", "folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +44,16 @@ def mark_of(name: str) -> str:
 
 
 def things_of(file: File, base: Path) -> list[Thing]:
-    """All that the file asks for, in the order in which it must be made; relative paths begin at ``base``."""
-    pools = [
-        Thing(kind="pool", name=name, fields={"type": pool.type, "concurrency": pool.concurrency, "description": mark_of(file.name)})
-        for name, pool in file.pools.items()
-    ]
+    """All that the file asks for, in the order in which it must be made; relative paths begin at ``base``.
+
+    Raises
+    ------
+    ConfigError
+        where a pod would not see a path that its run is given.
+    """
+    for name, deployment in file.deployments.items():
+        _check_mounted(file, name, deployment, base)
+    pools = [Thing(kind="pool", name=name, fields=_pool_fields(file, pool)) for name, pool in file.pools.items()]
     deployments = [
         Thing(kind="deployment", name=f"{deployment.flow}/{name}", fields=_fields(file, deployment, base))
         for name, deployment in file.deployments.items()
@@ -91,6 +100,29 @@ def _engine(engine: Engine) -> dict[str, str]:
     if engine.latents:
         found["FITCORE_LATENTS_RESOURCES"] = ",".join(f"{name}={number:g}" for name, number in sorted(engine.latents.items()))
     return found
+
+
+def _pool_fields(file: File, pool: Pool | KubernetesPool) -> dict[str, Any]:
+    template = pods.template_of(pool) if isinstance(pool, KubernetesPool) else ProcessWorker.get_default_base_job_template()
+    return {"type": pool.type, "concurrency": pool.concurrency, "description": mark_of(file.name), "template": template}
+
+
+def _check_mounted(file: File, name: str, deployment: Deployment, base: Path) -> None:
+    """Raise ConfigError where a path of a deployment is on no volume of its pool, or of the pools where what it starts runs."""
+    pools = {each.pool for each in (deployment, *_started(file, deployment))}
+    paths = {key: value for key, value in _parameters(file, deployment, base).items() if key in PATHS}
+    for pool_name in sorted(pools):
+        pool = file.pools[pool_name]
+        for key, path in paths.items():
+            if isinstance(pool, KubernetesPool):
+                pods.check_mounted(pool, f"Deployment {name!r}, pool {pool_name!r}: its {key}", path)
+
+
+def _started(file: File, deployment: Deployment) -> list[Deployment]:
+    """The deployments of which one starts runs, with its paths, and those of which these do."""
+    names = {CampaignDeployment: "fit", FitDeployment: "latents"}
+    name = getattr(deployment.parameters, names[type(deployment)]) if type(deployment) in names else None
+    return [] if name is None else [file.deployments[name], *_started(file, file.deployments[name])]
 
 
 def _parameters(file: File, deployment: Deployment, base: Path) -> dict[str, Any]:

@@ -210,16 +210,18 @@ def deploy(
     file: Annotated[Path, typer.Argument(help="Settings file: store, pools, deployments, schedules.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change; change nothing.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what an earlier deploy made and the file no longer has.")] = False,
+    render: Annotated[bool, typer.Option("--render", help="Print the Kubernetes jobs of its deployments as YAML; ask no server.")] = False,
 ) -> None:
     """Make the Prefect server of PREFECT_API_URL, or that of 'fitcore server', run what a settings file says. Again, it changes nothing."""
-    raise typer.Exit(deploying.deploy(file, lasting.preferred(settings.read()), is_dry=dry_run, is_pruning=prune))
+    known = settings.read() if render else lasting.preferred(settings.read())
+    raise typer.Exit(deploying.deploy(file, known, is_dry=dry_run, is_pruning=prune, is_rendering=render))
 
 
 @app.command(epilog="Example: fitcore tend deploy/nightly.yaml")
 @guarded
 def tend(file: Annotated[Path, typer.Argument(help="Settings file, as for deploy.")]) -> None:
     """Set back, until it is told to end, runs of PREFECT_API_URL whose process, worker or server was killed at an unlucky moment."""
-    deploying.tend(file, settings.read())
+    deploying.tend(file, lasting.preferred(settings.read()))
 
 
 @app.command(name="doctor", epilog="Example: fitcore doctor")

@@ -11,9 +11,10 @@ from typing import NoReturn
 from flows.settings import Settings, child_environment
 
 
-def deploy(file: Path, settings: Settings, *, is_dry: bool, is_pruning: bool) -> int:
-    """Make the server that the settings name as the file says; the exit code."""
-    words = [sys.executable, "-m", "deploy", str(file), *(["--dry-run"] if is_dry else []), *(["--prune"] if is_pruning else [])]
+def deploy(file: Path, settings: Settings, *, is_dry: bool, is_pruning: bool, is_rendering: bool) -> int:
+    """Make the server that the settings name as the file says, or print the jobs of its pods; the exit code."""
+    asked = {"--dry-run": is_dry, "--prune": is_pruning, "--render": is_rendering}
+    words = [sys.executable, "-m", "deploy", str(file), *(word for word, is_asked in asked.items() if is_asked)]
     return subprocess.run(words, env=child_environment(settings, prefect_api_url=settings.prefect_api_url), check=False).returncode
 
 

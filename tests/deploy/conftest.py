@@ -18,7 +18,7 @@ assert _spec.loader is not None
 _flows = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = _flows
 _spec.loader.exec_module(_flows)
-fitcore, server, make_points, installed = _flows.fitcore, _flows.server, _flows.make_points, _flows.installed
+fitcore, server, make_points, installed, finished = _flows.fitcore, _flows.server, _flows.make_points, _flows.installed, _flows.finished
 lasting = _flows.lasting
 PLUGIN = _flows.PLUGIN
 
@@ -66,5 +66,31 @@ def write(tmp_path: Path, installed: None) -> Callable[..., Path]:
         path = tmp_path / "settings.yaml"
         path.write_text(yaml.safe_dump(settings_of(**changes), sort_keys=False))
         return path
+
+    return made
+
+
+@pytest.fixture
+def spot() -> dict[str, Any]:
+    """The least that a pool on Kubernetes says."""
+    return {
+        "type": "kubernetes",
+        "image": "registry.example.org/fitcore:0.1.0",
+        "grace_period": 60,
+        "cpu_request": "2",
+        "cpu_limit": "2",
+        "memory_request": "4Gi",
+        "memory_limit": "6Gi",
+        "claims": {"results": "/data/results", "inbox": "/data/inbox"},
+    }
+
+
+@pytest.fixture
+def write_spot(write: Callable[..., Path], spot: dict[str, Any]) -> Callable[..., Path]:
+    """Writes a settings file with one pool, on Kubernetes; a change is one of that pool's settings, None leaves it out."""
+
+    def made(**changes: Any) -> Path:
+        pool = {key: value for key, value in {**spot, **changes}.items() if value is not None}
+        return write(pools={"spot": pool}, store="/data/results", deployments__toy__pool="spot", deployments__night=None)
 
     return made

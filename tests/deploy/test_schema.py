@@ -68,7 +68,7 @@ def test_the_example_can_be_used_also_with_what_it_has_in_comments(tmp_path: Pat
         ({"deployments__toy__schedule": {"cron": "0 2 * * *", "timezone": "UTC"}}, r"schedule and no dataset"),
         ({"recovery__zombie": 60}, r"zombie is 60 s.*Give zombie at least 90"),
         ({"recovery__requeue": 5}, r"requeue: .*20.*it is 5"),
-        ({"pools__cpu__type": "kubernetes"}, r"pools\.cpu\.type: .*'process'.*kubernetes"),
+        ({"pools__cpu__type": "docker"}, r"pools\.cpu: .*'docker'.*'process', 'kubernetes'"),
         ({"store": None}, r"store: it is missing"),
         ({"deployments__toy__engine": {"type": "dsak"}}, r"engine\.type: .*'threads', 'dask' or 'ray'.*dsak"),
         ({"deployments__toy__engine": {"type": "threads", "latents": {"GPU": 1}}}, r"'threads', which has no cluster.*Give dask or ray"),
