@@ -107,7 +107,9 @@ class Engine(_Strict):
 
     type: Literal["threads", "dask", "ray"]
     address: str | None = None
-    latents: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    latents: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="after")
     def _has_cluster(self) -> Engine:

@@ -16,12 +16,13 @@ from prefect.exceptions import CrashedRun
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.artifacts import Publisher
+from flows.artifacts import Publisher, name_of_run
 from flows.branches import BRANCHES, Branches, width
 from flows.engines import ASKED, THREADS, Cluster, joined
 from flows.launch import most_lanes
 from flows.protocol import RemoteError
 from flows.settings import read
+from flows.telling import logged
 from flows.visit import ask_there
 from flows.worker_client import WORKERS
 
@@ -54,14 +55,21 @@ def ask(engine: str, operation: str, **request: Any) -> Any:
     return (WORKERS.current() if branches is None else branches).ask(operation, **request)
 
 
-@task(name="search", retries=RETRIES, retry_delay_seconds=10, retry_condition_fn=is_retryable, **_options)
+@task(name="search", task_run_name="{stage}", retries=RETRIES, retry_delay_seconds=10, retry_condition_fn=is_retryable, **_options)
 def search(stage: str, earlier: dict[str, Outcome], request: dict[str, Any], engine: str = THREADS) -> Outcome:
     """Run one stage, or find it in the store; its account, as those in ``earlier`` of the stages that it needs."""
     digests = {name: outcome["digest"] for name, outcome in earlier.items()}
     return ask(engine, "stage", stage=stage, digests=digests, **request)
 
 
-@task(name="latents", retries=RETRIES, retry_delay_seconds=10, retry_condition_fn=is_retryable, **_options)
+@task(
+    name="latents",
+    task_run_name="latent variables of {stage}",
+    retries=RETRIES,
+    retry_delay_seconds=10,
+    retry_condition_fn=is_retryable,
+    **_options,
+)
 def compute_latents(stage: str, digests: dict[str, str], request: dict[str, Any], engine: str = THREADS) -> str:
     """Compute the latent variables of a stored stage, or find them; the digest of the result they belong to."""
     answer = ask(engine, "latents", stage=stage, digests=digests, **request)
@@ -70,7 +78,7 @@ def compute_latents(stage: str, digests: dict[str, str], request: dict[str, Any]
     return answer["digest"]
 
 
-@task(name="report", **_options)
+@task(name="report", task_run_name="report", **_options)
 def write_report(target: str, cached: list[str], request: dict[str, Any]) -> str:
     """Write the report and note the chain in the store's index; the report's path."""
     return WORKERS.current().ask("report", target=target, cached=cached, **request)
@@ -105,6 +113,7 @@ def run_stages(
         run_all(stages, needs, latent_stage, request, latents_of)
         report = write_report(target, cached, request)
         publisher.table("stages", rows)
+        publisher.link("report", report, "report")
         return report
     finally:
         WORKERS.listener = listener
@@ -220,7 +229,7 @@ def answer_of(future: PrefectFuture[Any], cluster: Cluster | None) -> Any:
     raise RemoteError("SearchInterruptedError", "asked to stop; the searches on the cluster save, and the same command goes on", True)
 
 
-@flow(name="chain", persist_result=False, retries=0)
+@flow(name="chain", flow_run_name=name_of_run, persist_result=False, retries=0)
 def chain(
     dataset: str,
     pipeline: str,
@@ -243,4 +252,5 @@ def chain(
     settings : search settings to replace, by stage and field.
     """
     request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
-    return run_stages(stages, latent_stage, target, request, needs=needs)
+    with logged():
+        return run_stages(stages, latent_stage, target, request, needs=needs)

@@ -22,11 +22,13 @@ from prefect.runtime import deployment, flow_run
 
 from fitcore import ConfigError
 from flows import catalogue
+from flows.artifacts import name_of_run
 from flows.chain import Settings, run_stages
 from flows.engines import check
 from flows.protocol import RemoteError
 from flows.settings import read
 from flows.subruns import latents_elsewhere
+from flows.telling import logged
 from flows.worker_client import WORKERS
 
 ATTEMPTS = 5
@@ -40,7 +42,7 @@ class AttemptsSpentError(RuntimeError):
     """A dataset was tried as often as is allowed."""
 
 
-@flow(name="fit", persist_result=False, retries=0)
+@flow(name="fit", flow_run_name=name_of_run, persist_result=False, retries=0)
 def fit(
     dataset: str,
     pipeline: str,
@@ -80,14 +82,12 @@ def fit(
 
 def served(request: dict[str, Any], attempts: int, work: Callable[[], str]) -> str:
     """What ``work`` returns, done by workers whose news go to the run's log, and tried no more often than ``attempts`` allows."""
-    logger, listener = get_run_logger(), WORKERS.listener
     crashes = crashes_of(flow_run.get_id())
-    WORKERS.listener = lambda event: say(logger, event)
     try:
-        return _until_done(work, request, attempts, crashes)
+        with logged():
+            return _until_done(work, request, attempts, crashes)
     finally:
         WORKERS.close()  # a search in progress is saved first
-        WORKERS.listener = listener
 
 
 def checked_request(dataset: str, pipeline: str, store: str, seed: int, settings: Settings, attempts: int) -> dict[str, Any]:
@@ -173,31 +173,3 @@ def _until_done(work: Callable[[], str], request: dict[str, Any], attempts: int,
                 time.sleep(LEASE_SECONDS)
             else:
                 raise
-
-
-def say(logger: Any, event: dict[str, Any]) -> None:
-    """One line of the log for what a person wants to read afterwards."""
-    if event.get("event") == "outcome":
-        logger.info("%s", figures(event))
-    elif event.get("event") == "latents":
-        how = "found in the store" if event["cached"] else "done"
-        logger.info("latent variables: %s, %s samples, computed by %s", how, f"{event['n_samples']:,}", event["device"] or "unknown")
-    elif event.get("event") == "warning":
-        logger.warning("%s: %s", event["kind"], event["text"])
-
-
-def figures(event: dict[str, Any]) -> str:
-    """One line of figures for a stage: calls, rate, log-evidence and grade; after a preemption attempts, and what they cost."""
-    how = "found in the store" if event["cached"] else f"done in {event['seconds']:.1f} s"
-    evidence = f"log-evidence {event['log_evidence']:.3f} ± {event['log_evidence_error']:.3f}, grade {event['grade'] or '-'}"
-    line = f"stage {event['name']}: {how}, {event['n_calls']:,} calls, {evidence}"
-    effort = event.get("effort")
-    if event["cached"] or not effort or not effort["n_attempts"]:
-        return line
-    rate = effort["n_calls"] / effort["seconds"] if effort["seconds"] > 0 else 0.0
-    line += f", {rate:.1f} calls/s, {effort['n_attempts']} attempt{'s' if effort['n_attempts'] > 1 else ''}"
-    if effort["n_attempts"] == 1:
-        return line
-    again = effort["n_calls_repeated"]
-    seconds = again / rate if rate else 0.0
-    return f"{line}: {again:,} calls repeated ({seconds:.1f} s) and {effort['seconds_between']:.1f} s between them lost"

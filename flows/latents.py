@@ -16,12 +16,13 @@ from prefect import flow
 from fitcore import ConfigError, Store
 from fitcore.device import Wanted
 from fitcore.store.layout import FORMAT_FILE
+from flows.artifacts import name_of_run
 from flows.chain import Settings, compute_latents
 from flows.deployed import ATTEMPTS, checked_request, served
 from flows.settings import read
 
 
-@flow(name="latents", persist_result=False, retries=0)
+@flow(name="latents", flow_run_name=name_of_run, persist_result=False, retries=0)
 def latents(
     dataset: str,
     pipeline: str,

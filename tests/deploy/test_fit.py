@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State, StateType
 
 import fitcore as fc
 from fitcore.store.attempts import Attempt, Process
-from flows import attempts, deployed
+from flows import attempts, deployed, telling
 from flows.deployed import AttemptsSpentError, checked_request, refuse_beyond
 from flows.protocol import RemoteError
 
@@ -164,9 +164,9 @@ def test_any_other_error_ends_the_run(until_done: Callable[..., Any]) -> None:
 
 def test_what_a_users_code_prints_is_no_event(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        deployed.say(logging.getLogger("test"), {"x": 1})
-        deployed.say(logging.getLogger("test"), {"event": "warning", "kind": "UserWarning", "text": "flat"})
-        deployed.say(logging.getLogger("test"), {"event": "latents", "n_samples": 1200, "cached": False, "device": "NVIDIA H100 (gpu)"})
+        telling.say(logging.getLogger("test"), {"x": 1})
+        telling.say(logging.getLogger("test"), {"event": "warning", "kind": "UserWarning", "text": "flat"})
+        telling.say(logging.getLogger("test"), {"event": "latents", "n_samples": 1200, "cached": False, "device": "NVIDIA H100 (gpu)"})
     assert [record.getMessage() for record in caplog.records] == [
         "UserWarning: flat",
         "latent variables: done, 1,200 samples, computed by NVIDIA H100 (gpu)",
@@ -201,7 +201,7 @@ EFFORT = {"n_attempts": 1, "n_calls": 5200, "n_calls_repeated": 0, "seconds": 26
 )
 def test_a_stage_is_told_in_a_line_of_figures(changes: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        deployed.say(logging.getLogger("test"), OUTCOME | changes)
+        telling.say(logging.getLogger("test"), OUTCOME | changes)
     assert [record.getMessage() for record in caplog.records] == [f"stage basin: {told}"]
 
 

@@ -40,11 +40,17 @@ def test_the_server_shows_the_run(fitcore: Any, server: str, make_points: Callab
     assert run["parameters"]["stages"] == ["first", "second"]
     inside = {"flow_runs": {"id": {"any_": [run["id"]]}}}
     tasks = fitcore.wait_for(lambda: len(found := asked(server, "task_runs", **inside)) >= 3 and found, "task runs", 30)
-    assert {task["name"].rpartition("-")[0] for task in tasks} >= {"search", "report"}
+    assert {task["name"] for task in tasks} >= {"first", "second", "report"}
+    assert run["name"] == "shown, toy"
     (table,) = [artifact for artifact in asked(server, "artifacts", **inside) if artifact["key"] == "stages"]
     assert table["type"] == "table"
     rows = json.loads(table["data"])
     assert [(row["name"], row["cached"]) for row in rows] == [("first", False), ("second", False)]
+    (link,) = [artifact for artifact in asked(server, "artifacts", **inside) if artifact["key"] == "report"]
+    assert json.loads(output)["report"] in link["data"]
+    inside = {"logs": {"flow_run_id": {"any_": [run["id"]]}}}
+    lines = fitcore.wait_for(lambda: len(found := asked(server, "logs", **inside)) >= 3 and found, "lines of its log", 30)
+    assert [line["message"].partition(":")[0] for line in lines if line["message"].startswith("stage ")] == ["stage first", "stage second"]
     stages = json.loads(output)["stages"]
     assert [row["digest"] for row in rows] == [stage["digest"] for stage in stages]
 
