@@ -31,14 +31,16 @@ class Branches:
     ----------
     first : the worker that the chain has already, with nothing to do; it goes on afterwards.
     listener : called with every event, from any thread; those of further workers say by ``branch`` whose they are.
+    n : how many there may be.
     threads : likelihoods that each evaluates side by side.
     """
 
-    def __init__(self, first: WorkerProcess, listener: Listener, threads: int) -> None:
+    def __init__(self, first: WorkerProcess, listener: Listener, n: int, threads: int) -> None:
         self._first, self._first_listener = first, first.listener
         self._listener = listener
         self._threads = threads
         self._lock = threading.Lock()
+        self._places = threading.Semaphore(n)
         self._free = [first]
         self._busy: list[WorkerProcess] = []
         self._n_started = 0
@@ -56,16 +58,17 @@ class Branches:
         self._first.listener = self._first_listener
 
     def ask(self, operation: str, **request: Any) -> Any:
-        """The answer of a worker that has nothing else to do, started where there is none; as `WorkerProcess.ask`."""
-        with self._lock:
-            worker = self._taken()
-            self._busy.append(worker)
-        try:
-            return worker.ask(operation, threads=self._threads, **request)
-        finally:
+        """The answer of a worker that has nothing else to do, started or waited for where there is none; as `WorkerProcess.ask`."""
+        with self._places:
             with self._lock:
-                self._busy.remove(worker)
-                self._free.append(worker)
+                worker = self._taken()
+                self._busy.append(worker)
+            try:
+                return worker.ask(operation, threads=self._threads, **request)
+            finally:
+                with self._lock:
+                    self._busy.remove(worker)
+                    self._free.append(worker)
 
     def stop(self) -> None:
         """Let the searches under way save, and begin no other; waits for them, as `WorkerProcess.close` does."""

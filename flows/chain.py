@@ -141,8 +141,8 @@ def run_all(
             outcomes[stage] = search(stage, dict(outcomes), request)
             WORKERS.listener({"event": "outcome", **outcomes[stage]})
     else:
-        runner = ThreadPoolTaskRunner(max_workers=n_branches)
-        with Branches(WORKERS.current(), WORKERS.listener, max(1, threads // n_branches)) as branches, runner:
+        runner = ThreadPoolTaskRunner(max_workers=len(stages))  # one that waits for another must not keep a third from beginning
+        with Branches(WORKERS.current(), WORKERS.listener, n_branches, max(1, threads // n_branches)) as branches, runner:
             known_here = BRANCHES.set(branches)
             try:
                 outcomes = collected(submitted(runner, stages, needs, request, THREADS))

@@ -87,7 +87,7 @@ def test_who_asks_beside_another_gets_a_worker_of_its_own(fakes: list[FakeWorker
     answers: list[Any] = []
     own = print
     first: Any = FakeWorker(own)
-    with Branches(first, events.append, 3) as team:
+    with Branches(first, events.append, 2, 3) as team:
         one = asking(team, answers)
         assert first.is_asked.wait(60)
         other = asking(team, answers)
@@ -106,10 +106,25 @@ def test_who_asks_beside_another_gets_a_worker_of_its_own(fakes: list[FakeWorker
     assert (first.is_closed, fakes[1].is_closed, first.listener) == (False, True, own)
 
 
+def test_no_more_than_the_memory_allows(fakes: list[FakeWorker]) -> None:
+    answers: list[Any] = []
+    first: Any = FakeWorker(print)
+    with Branches(first, lambda event: None, 1, 1) as team:
+        one = asking(team, answers)
+        assert first.is_asked.wait(60)
+        other = asking(team, answers)
+        other.join(0.1)
+        assert len(fakes) == 1
+        first.may_answer.set()
+        one.join()
+        other.join()
+    assert (len(answers), len(fakes)) == (2, 1)
+
+
 def test_stopping_saves_what_runs_and_begins_nothing(fakes: list[FakeWorker]) -> None:
     answers: list[Any] = []
     first: Any = FakeWorker(print)
-    with Branches(first, lambda event: None, 1) as team:
+    with Branches(first, lambda event: None, 2, 1) as team:
         thread = asking(team, answers)
         assert first.is_asked.wait(60)
         team.stop()
