@@ -10,14 +10,28 @@ from typing import Any
 import pytest
 
 import fitcore as fc
+from flows.catalogue import chain_of, find
 from flows.latents import check_shared, latents
 from flows.worker import Worker
 
+PLUGIN = Path(__file__).resolve().parent / "plugin"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, str]]:
+    """A chain of the toy, run in this process: dataset folder, store, digests by stage."""
+    base = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PLUGIN)
+        entry = find("toy")
+        dataset = entry.load(entry.simulate(base / "line", 3))
+        results = fc.run_pipeline(chain_of(entry, dataset, {}), dataset, fc.Store(base / "store"))
+    return base / "line", base / "store", {name: result.digest for name, result in results.items()}
+
 
 @pytest.fixture
-def digests(finished: tuple[Path, Path, Any]) -> dict[str, str]:
-    (noted,) = fc.Store(finished[1]).runs()
-    return dict(noted["stages"])
+def digests(finished: tuple[Path, Path, dict[str, str]]) -> dict[str, str]:
+    return dict(finished[2])
 
 
 def test_a_store_that_has_the_results(finished: tuple[Path, Path, Any], digests: dict[str, str]) -> None:
