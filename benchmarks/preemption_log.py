@@ -64,7 +64,7 @@ def database_of(kind: str, folder: Path) -> Iterator[str | None]:
     if kind == "sqlite":
         yield None
         return
-    with world.postgres(folder / "postgres") as url:
+    with importlib.import_module("postgres").postgres(folder / "postgres") as url:
         yield url
 
 

@@ -19,9 +19,11 @@ from prefect import flow, get_client, get_run_logger
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
+from prefect.states import Cancelled
 
 from fitcore import ConfigError
 from flows import catalogue
+from flows.cancelling import CancelledRunError, Watch, watching
 from flows.chain import Settings, compute_latents, run_stages
 from flows.protocol import RemoteError
 from flows.worker_client import WORKERS
@@ -38,8 +40,8 @@ class AttemptsSpentError(RuntimeError):
 
 
 @flow(name="fit", persist_result=False, retries=0)
-def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settings | None = None, attempts: int = ATTEMPTS) -> str:
-    """One dataset through all stages of a pipeline, its latent variables and its report; the report's path.
+def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settings | None = None, attempts: int = ATTEMPTS) -> str | State:
+    """One dataset through all stages of a pipeline, its latent variables and its report; the report's path, or the state Cancelled.
 
     Parameters
     ----------
@@ -58,9 +60,19 @@ def fit(dataset: str, pipeline: str, store: str, seed: int = 0, settings: Settin
     request = checked_request(dataset, pipeline, store, seed, settings or {}, attempts)
     logger, listener = get_run_logger(), WORKERS.listener
     crashes = crashes_of(flow_run.get_id())
-    WORKERS.listener = lambda event: say(logger, event)
+    pids: list[int] = []
+
+    def hear(event: dict[str, Any]) -> None:
+        if event.get("event") == "worker":
+            pids.append(event["pid"])
+        say(logger, event)
+
+    WORKERS.listener = hear
     try:
-        return _until_done(request, attempts, crashes)
+        with watching(flow_run.get_id(), lambda: pids[-1] if pids else None) as watch:
+            return _until_done(request, attempts, crashes, watch)
+    except CancelledRunError as error:
+        return Cancelled(message=str(error))
     finally:
         WORKERS.close()  # a search in progress is saved first
         WORKERS.listener = listener
@@ -122,15 +134,17 @@ def refuse_beyond(attempts: int, in_store: list[str], of_run: list[str]) -> None
         )
 
 
-def _until_done(request: dict[str, Any], attempts: int, crashes: list[str]) -> str:
+def _until_done(request: dict[str, Any], attempts: int, crashes: list[str], watch: Watch) -> str:
     """The chain, begun again in another worker where one ended, and after a wait where another process is at work."""
     lost = list(crashes)
     while True:
+        watch.refuse()
         try:
             told = WORKERS.current().ask("stages", **request)
             refuse_beyond(attempts, WORKERS.current().ask("attempts", **request), lost)
             return run_stages(**told, request=request, latents_of=lambda stage, digests: compute_latents(stage, digests, request))
         except RemoteError as error:
+            watch.refuse()
             if error.kind in STOPPED:
                 lost.append(str(error))
                 WORKERS.close()
