@@ -70,7 +70,7 @@ def database_of(kind: str, folder: Path) -> Iterator[str | None]:
 
 def in_threads(calls: list[Any]) -> None:
     """Do all at once; wait for all."""
-    threads = [threading.Thread(target=call) for call in calls]
+    threads = [threading.Thread(target=call, daemon=True) for call in calls]
     for thread in threads:
         thread.start()
     for thread in threads:
