@@ -20,6 +20,7 @@ import argparse
 import functools
 import random
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--lens", type=Path)
     parser.add_argument("--pipeline", default="lens")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of what ends the servers and workers
     if options.part == "scheduled":
         if options.lens is None:
             parser.error("scheduled needs --lens DATASET, a folder as for 'fitcore run'")

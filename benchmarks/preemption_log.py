@@ -64,13 +64,13 @@ def database_of(kind: str, folder: Path) -> Iterator[str | None]:
     if kind == "sqlite":
         yield None
         return
-    with world.postgres(folder / "postgres") as url:
+    with importlib.import_module("postgres").postgres(folder / "postgres") as url:
         yield url
 
 
 def in_threads(calls: list[Any]) -> None:
     """Do all at once; wait for all."""
-    threads = [threading.Thread(target=call) for call in calls]
+    threads = [threading.Thread(target=call, daemon=True) for call in calls]
     for thread in threads:
         thread.start()
     for thread in threads:

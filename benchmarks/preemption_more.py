@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 
 import fitcore as fc
 from benchmarks.preemption_log import Log, database_of, disturbed, one, world
 from flows.catalogue import find
+from flows.worker_client import WorkerProcess
 
 HELD = 150
 LONG_PAUSE = 0.15
@@ -121,10 +122,7 @@ def crowd(folder: Path, database: str) -> None:
         for number in range(N_DATASETS):
             for place, pauses in (("inbox", {**disturbed.PAUSES, "pause": 0.02}), ("plain", {})):
                 world.make_points(base / place / f"d{number:02}", shift=0.01 * number, **pauses)
-        words = [sys.executable, "-m", "flows.cli", "run", *sorted(map(str, (base / "plain").iterdir()))]
-        alone = {key: value for key, value in there.environment.items() if key != "PREFECT_API_URL"}
-        more = ["--pipeline", "slow", "--store", str(base / "truth"), "--jobs", "1", "--json"]
-        subprocess.run([*words, *more], env=alone, cwd=base, check=True, capture_output=True)
+        undisturbed(there, base)
         with there, one(log, {"part": part, "case": f"{N_DATASETS} datasets on {N_WORKERS} workers"}) as row:
             there.add_tender()
             began = time.time()
@@ -137,6 +135,21 @@ def crowd(folder: Path, database: str) -> None:
             )
             row.update({"seconds": round(time.time() - began, 1), "campaign": there.names(first), **_counted(there, base)})
     log.keep(part)
+
+
+def undisturbed(there: Any, base: Path) -> None:
+    """Every dataset of the folder ``plain`` into the store ``truth``, by one worker process without a flow."""
+    with mock.patch.dict(os.environ, {"PYTHONPATH": there.environment["PYTHONPATH"]}):
+        worker = WorkerProcess(lambda event: None, threads=1)
+    try:
+        for dataset in sorted((base / "plain").iterdir()):
+            request = {"dataset": str(dataset), "pipeline": "slow", "store": str(base / "truth"), "seed": 0, "settings": {}}
+            told, digests = worker.ask("stages", **request), {}
+            for stage in told["stages"]:
+                digests[stage] = worker.ask("stage", stage=stage, digests=digests, **request)["digest"]
+            worker.ask("latents", stage=told["latent_stage"], digests=digests, **request)
+    finally:
+        worker.close()
 
 
 def _runs(there: Any, *types: str) -> list[dict[str, Any]]:

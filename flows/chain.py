@@ -164,7 +164,7 @@ def run_on(
     needs: Mapping[str, Sequence[str]],
     latent_stage: str,
     request: dict[str, Any],
-    latents_of: Callable[[str, dict[str, str]], object] | None,
+    latents_of: Callable[[str, dict[str, str]], object] | None = None,
 ) -> None:
     """The searches and the latent variables on a cluster; where this process is asked to stop, or ends, they save."""
     futures: dict[str, PrefectFuture[Any]] = {}

@@ -19,10 +19,12 @@ from prefect import flow, get_client, get_run_logger
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import PrefectException
 from prefect.runtime import deployment, flow_run
+from prefect.states import Cancelled
 
 from fitcore import ConfigError
 from flows import catalogue
 from flows.artifacts import name_of_run
+from flows.cancelling import CancelledRunError, Watch, watching
 from flows.chain import Settings, run_stages
 from flows.engines import check
 from flows.protocol import RemoteError
@@ -51,8 +53,8 @@ def fit(
     settings: Settings | None = None,
     attempts: int = ATTEMPTS,
     latents: str | None = None,
-) -> str:
-    """One dataset through all stages of a pipeline, its latent variables and its report; the report's path.
+) -> str | State:
+    """One dataset through all stages of a pipeline, its latent variables and its report; the report's path, or the state Cancelled.
 
     Parameters
     ----------
@@ -80,12 +82,20 @@ def fit(
     )
 
 
-def served(request: dict[str, Any], attempts: int, work: Callable[[], str]) -> str:
+def served(request: dict[str, Any], attempts: int, work: Callable[[], str]) -> str | State:
     """What ``work`` returns, done by workers whose news go to the run's log, and tried no more often than ``attempts`` allows."""
     crashes = crashes_of(flow_run.get_id())
+    pids: list[int] = []
+
+    def hear(event: dict[str, Any]) -> None:
+        if event.get("event") == "worker":
+            pids.append(event["pid"])
+
     try:
-        with logged():
-            return _until_done(work, request, attempts, crashes)
+        with logged(hear), watching(flow_run.get_id(), lambda: pids[-1] if pids else None) as watch:
+            return _until_done(work, request, attempts, crashes, watch)
+    except CancelledRunError as error:
+        return Cancelled(message=str(error))
     finally:
         WORKERS.close()  # a search in progress is saved first
 
@@ -156,14 +166,16 @@ def refuse_beyond(attempts: int, in_store: list[str], of_run: list[str]) -> None
         )
 
 
-def _until_done(work: Callable[[], str], request: dict[str, Any], attempts: int, crashes: list[str]) -> str:
+def _until_done(work: Callable[[], str], request: dict[str, Any], attempts: int, crashes: list[str], watch: Watch) -> str:
     """The work, begun again in another worker where one ended, and after a wait where another process is at work."""
     lost = list(crashes)
     while True:
+        watch.refuse()
         try:
             refuse_beyond(attempts, WORKERS.current().ask("attempts", **request), lost)
             return work()
         except RemoteError as error:
+            watch.refuse()
             if error.kind in STOPPED:
                 lost.append(str(error))
                 WORKERS.close()

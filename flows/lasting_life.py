@@ -107,6 +107,8 @@ def _environment(place: Place, settings: Settings, host: str, port: int, plain: 
         **child_environment(settings, prefect_api_url=url, prefect_home=place.home),
         "PREFECT_SERVER_API_AUTH_STRING": place.auth(),
         "PREFECT_SERVER_API_HOST": host,
+        # which run has a place within a limit: lost with the server otherwise, and then Prefect ends the runs
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": url.removesuffix("/api"),
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(place.home / "ui"),

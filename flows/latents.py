@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 
 from fitcore import ConfigError, Store
 from fitcore.device import Wanted
@@ -33,8 +34,8 @@ def latents(
     settings: Settings | None = None,
     attempts: int = ATTEMPTS,
     device: Wanted = "any",
-) -> str:
-    """The latent variables of a stored stage; the digest of the result they belong to. At once where they are in the store.
+) -> str | State:
+    """The latent variables of a stored stage, at once where they are in the store; the digest of their result, or the state Cancelled.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prefect import get_run_logger
@@ -12,12 +12,14 @@ from flows.worker_client import WORKERS
 
 
 @contextlib.contextmanager
-def logged() -> Iterator[None]:
-    """Write what workers tell into the log of the flow run, for a while, and pass it on."""
+def logged(hearer: Callable[[dict[str, Any]], None] | None = None) -> Iterator[None]:
+    """Write what workers tell into the log of the flow run, for a while, and pass it on, to ``hearer`` as well."""
     logger, listener = get_run_logger(), WORKERS.listener
 
     def hear(event: dict[str, Any]) -> None:
         say(logger, event)
+        if hearer is not None:
+            hearer(event)
         listener(event)
 
     WORKERS.listener = hear

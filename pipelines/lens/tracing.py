@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fitcore.evaluation import compiled
 from pipelines.lens.geometry import array_module
 from pipelines.lens.mass import Isothermal, PowerLaw, terms_needed
 
@@ -28,7 +29,7 @@ def deflection(mass: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return _switched(mass, x, y)
 
 
-@jax.jit
+@compiled
 def _switched(mass: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """A function of its own, since its many branches are then traced once for all functions that it is part of."""
     counts = [*(terms_needed(size, SERIES_TOLERANCE) for size in ELLIPTICITY_STEPS), None]

@@ -110,7 +110,8 @@ class Case:
         facts["states"] = self.world.names(self.id)
         if end == "Cancelled":
             facts |= self._stays_cancelled()
-        again = [when for when, pid, what in diary(self.dataset) if what == "load" and when > self.hit and pid not in self.were]
+        lines = diary(self.dataset) if self.hit else []
+        again = [when for when, pid, what in lines if what == "load" and when > self.hit and pid not in self.were]
         facts["went_on_after"] = round(again[0] - self.hit, 1) if again else None
         facts |= {"seconds": round(seconds, 1), **self.facts()}
         facts["is_good"] = facts["state"] in ("Completed", "Cancelled") and facts["same_bytes"] and not facts["damage"]

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State, StateType
 import fitcore as fc
 from fitcore.store.attempts import Attempt, Process
 from flows import attempts, deployed, telling
+from flows.cancelling import CancelledRunError, Watch
 from flows.deployed import AttemptsSpentError, checked_request, refuse_beyond
 from flows.protocol import RemoteError
 
@@ -104,7 +105,7 @@ class FakeWorkers:
 def until_done(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, FakeWorkers, list[float]]]:
     """Runs the loop: each of ``ends`` is what one try through the stages raises or returns."""
 
-    def made(ends: list[Any], in_store: list[list[str]] | None = None, crashes: list[str] | None = None) -> Any:
+    def made(ends: list[Any], in_store: list[list[str]] | None = None, crashes: list[str] | None = None, watch: Watch | None = None) -> Any:
         workers, waits, left = FakeWorkers(in_store or [[] for _ in ends]), [], iter(ends)
 
         def run_stages(*args: Any, **words: Any) -> str:
@@ -117,7 +118,8 @@ def until_done(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Fake
         monkeypatch.setattr(deployed, "run_stages", run_stages)
         monkeypatch.setattr(deployed.time, "sleep", waits.append)
         monkeypatch.setattr(deployed, "get_run_logger", lambda: logging.getLogger("test"))
-        return deployed._until_done(deployed.run_stages, {}, 3, crashes or []), workers, waits  # type: ignore[call-arg]
+        found = deployed._until_done(deployed.run_stages, {}, 3, crashes or [], watch or Watch(bool, list))  # type: ignore[call-arg]
+        return found, workers, waits
 
     return made
 
@@ -155,6 +157,19 @@ def test_crashes_before_count_too(until_done: Callable[..., Any]) -> None:
 def test_the_store_is_asked_each_time(until_done: Callable[..., Any]) -> None:
     with pytest.raises(AttemptsSpentError, match=r"(?s)x\n.*y\n.*z"):
         until_done([DIED, "report"], in_store=[[], ["x", "y", "z"]])
+
+
+@pytest.mark.parametrize("end", [STOPPED, HELD, DIED])
+def test_a_cancelled_run_goes_on_no_more(until_done: Callable[..., Any], end: RemoteError) -> None:
+    watch = Watch(bool, list)
+
+    def ends() -> Any:
+        watch.is_cancelled = True  # while it is at work
+        yield end
+        yield "report"
+
+    with pytest.raises(CancelledRunError, match="cancelled; what it had is saved"):
+        until_done(ends(), in_store=[[], []], watch=watch)
 
 
 def test_any_other_error_ends_the_run(until_done: Callable[..., Any]) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -29,7 +28,7 @@ def there(tmp_path: Path) -> Iterator[Any]:
     """A server of which every automation is lost, three workers, and the tender."""
     with world.World(tmp_path / "world", 3) as made:
         for automation in made.ask("automations/filter"):
-            httpx.delete(f"{made.url}/automations/{automation['id']}", timeout=60).raise_for_status()
+            made.ask(f"automations/{automation['id']}", "DELETE")
         yield made
 
 

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -282,28 +282,3 @@ def diary(folder: Path) -> list[tuple[float, int, str]]:
     path = folder / "diary"
     lines = [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
     return [(float(when), int(pid), what) for when, pid, what in lines]
-
-
-@contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL of its own, on a free port; the URL for Prefect. Needs the Debian package, and root or its user."""
-    programs = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
-    if programs is None:
-        raise FileNotFoundError("there is no /usr/lib/postgresql/*/bin: install the package postgresql")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        subprocess.run(["chown", "postgres", str(folder)], check=True)
-    port, data = free_port(), folder / "data"
-
-    def call(program: str, *words: str) -> None:
-        subprocess.run([*user, str(programs / program), *words], check=True, cwd=folder, stdout=subprocess.DEVNULL)
-
-    call("initdb", "-D", str(data), "-U", "prefect", "-A", "trust")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
-    call("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        yield f"postgresql+asyncpg://prefect:x@127.0.0.1:{port}/postgres"
-    finally:
-        call("pg_ctl", "-D", str(data), "-m", "fast", "-w", "stop")
