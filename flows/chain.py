@@ -223,8 +223,8 @@ def answer_of(future: PrefectFuture[Any], cluster: Cluster | None) -> Any:
         except lost as error:
             told = f"the process of the task {future.task_run_id} ended, or its cluster: {type(error).__name__}: {error}. "
             raise RemoteError("WorkerDied", f"{told}Work up to the last checkpoint is saved: run the same command again.", True) from error
-        except TimeoutError:
-            if future.state.is_final():
+        except TimeoutError as error:
+            if str(future.task_run_id) not in str(error):  # it is the task's; Prefect's own names the task
                 raise
     raise RemoteError("SearchInterruptedError", "asked to stop; the searches on the cluster save, and the same command goes on", True)
 

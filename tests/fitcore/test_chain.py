@@ -56,18 +56,18 @@ def test_what_is_asked_of_a_chain_with_branches(toy_model: Model, store: Store, 
     def stage(name: str, model: Any, *needs: str) -> Stage:
         return Stage(name, model, lambda data, results: point(x=data), prior_sampling(), needs=needs)
 
-    fork = Pipeline(
-        "fork", [stage("left", toy_model), stage("right", toy_model), stage("joint", lambda r: r["left"].projected_model, "left", "right")]
-    )
-    assert list(asked(fork, 0.3, store)) == ["left", "right"]
+    joint = stage("joint", lambda r: r["left"].projected_model, "left", "right")
+    fork = Pipeline("fork", [stage("left", toy_model), stage("right", toy_model), joint, stage("other", toy_model)])
+    assert list(asked(fork, 0.3, store)) == ["left", "right", "other"]
     assert stored_results(fork, 0.3, store) == {}
-    run_stage(fork, "right", 0.3, store)
-    assert list(stored_results(fork, 0.3, store)) == ["right"]
-    assert list(asked(fork, 0.3, store)) == ["left", "right"]
+    for name in ("other", "right"):
+        run_stage(fork, name, 0.3, store)
+    assert list(stored_results(fork, 0.3, store)) == ["right", "other"]
+    assert list(asked(fork, 0.3, store)) == ["left", "right", "other"]
     run_stage(fork, "left", 0.3, store)
-    assert list(asked(fork, 0.3, store)) == ["left", "right", "joint"]
+    assert list(asked(fork, 0.3, store)) == ["left", "right", "joint", "other"]
     assert not run_stage(fork, "joint", 0.3, store).cached
-    assert list(stored_results(fork, 0.3, store)) == ["left", "right", "joint"]
+    assert list(stored_results(fork, 0.3, store)) == ["left", "right", "joint", "other"]
 
 
 def test_changed_data_and_seed_miss(pipeline: Pipeline, store: Store) -> None:

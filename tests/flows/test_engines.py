@@ -11,7 +11,6 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from prefect.states import Completed
 
 from fitcore import ConfigError
 from flows import chain, cli, engine_dask, engines, visit
@@ -95,14 +94,12 @@ class Future:
 
     def __init__(self, end: Any, looks: int = 0) -> None:
         self.end, self.looks, self.is_cancelled = end, looks, False
-        self.task_run_id = "t"
-        self.state = Completed()
+        self.task_run_id = "79d"
 
     def result(self, timeout: float) -> Any:
         self.looks -= 1
         if self.looks >= 0:
-            self.state.type = type(self.state.type).RUNNING
-            raise TimeoutError
+            raise TimeoutError(f"Task run {self.task_run_id} did not complete within {timeout} seconds")
         if isinstance(self.end, BaseException):
             raise self.end
         return self.end
@@ -170,8 +167,14 @@ def test_where_one_fails_the_others_go_on_and_its_error_follows() -> None:
     assert "latents" not in runner.futures
 
 
+def test_a_time_that_ran_out_in_a_task_is_its_error() -> None:
+    late: Any = Future(TimeoutError("the disk did not answer"), looks=2)
+    with pytest.raises(TimeoutError, match="the disk did not answer"):
+        chain.answer_of(late, None)
+
+
 def test_a_process_that_is_gone_is_a_worker_that_died() -> None:
-    with pytest.raises(RemoteError, match=r"process of the task t ended, or its cluster: LostError: node7.*same command again") as caught:
+    with pytest.raises(RemoteError, match=r"process of the task 79d ended, or its cluster: LostError: node7.*same command again") as caught:
         chain.run_on(cluster_of(Runner(ends(left=LostError("node7"))), []), STAGES, NEEDS, "joint", {})
     assert caught.value.kind == "WorkerDied"
 
