@@ -72,9 +72,12 @@ def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same(small_memory: Ca
         np.testing.assert_allclose(one, two, rtol=1e-12, atol=0)
 
 
-def test_a_map_gives_up_threads_first_and_keeps_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("n_batch", "expected"), [(32, [(8, 4), (8, 2), (8, 1), (4, 1)]), (1, [(1, 4), (1, 2), (1, 1)])])
+def test_a_map_gives_up_threads_first_and_keeps_every_byte(
+    n_batch: int, expected: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = rows_of(50)
-    whole, _ = batched_rows(function, rows, 5.0, n_batch=32, batching="map", n_threads=4)
+    whole, _ = batched_rows(function, rows, 5.0, n_batch=n_batch, batching="map", n_threads=4)
     columns, tried = module._columns, []
 
     def limited(batched: Any, rows: Any, arrays: Any, batches: Batches) -> Any:
@@ -84,9 +87,9 @@ def test_a_map_gives_up_threads_first_and_keeps_every_byte(monkeypatch: pytest.M
         return columns(batched, rows, arrays, batches)
 
     monkeypatch.setattr(module, "_columns", limited)
-    found, batches = batched_rows(function, rows, 5.0, n_batch=32, batching="map", n_threads=4)
-    assert tried == [(8, 4), (8, 2), (8, 1), (4, 1)]
-    assert batches.n_halved == 3
+    found, batches = batched_rows(function, rows, 5.0, n_batch=n_batch, batching="map", n_threads=4)
+    assert tried == expected
+    assert batches.n_halved == len(expected) - 1
     for one, two in zip(whole, found, strict=True):
         np.testing.assert_array_equal(one, two)
 
