@@ -40,6 +40,7 @@ bench: install  ## timings and accuracies, kept in benchmarks/*.json
 	$(BIN)/python -m benchmarks.basins
 	$(BIN)/python -m benchmarks.proposals
 	$(BIN)/python -m benchmarks.hostile
+	$(BIN)/python -m benchmarks.prefect_overhead
 
 soak: install  ## the slow tests: kills at random instants, coverage of claimed errors, more real lenses
 	$(BIN)/pytest -m slow tests

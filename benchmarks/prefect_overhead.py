@@ -3,8 +3,8 @@
     python -m benchmarks.prefect_overhead          some minutes
 
 The chain is the toy of the tests (two stages, latent variables, report). It is run once; then its report is removed before each run, so
-that every stage is found and nothing is computed: an empty chain. "plain" does that without Prefect, in one process; "hits" is the whole
-chain found, where no Prefect is started. Processor seconds are those of the command and its children; a lasting server's are its own.
+that every stage is found and nothing is computed: an empty chain. "plain" does that without Prefect, in one process. "hits" is the whole
+chain found, where no Prefect is started. Processor seconds are those of the command and its children; a lasting server has its own.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,12 @@ def programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """URL of a fresh database, on a port of its own, with a user who owns it."""
     folder = programs()
     if folder is None:
         pytest.skip("PostgreSQL is not installed: 'apt-get install postgresql' on Debian and Ubuntu")
-    base, port = tmp_path_factory.mktemp("postgresql"), free_port()
+    port = free_port()
     prefix: list[str] = []
     if os.geteuid() == 0:  # it refuses to run as root
         try:
@@ -49,9 +50,15 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except KeyError:
             pytest.skip("there is no user postgres, and PostgreSQL does not run as root")
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        for path in [base, *(above for above in base.parents if above.owner() == "root" and above != Path("/") and above != Path("/tmp"))]:
-            path.chmod(path.stat().st_mode | 0o011)
-        os.chown(base, owner.pw_uid, owner.pw_gid)
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as name:  # the folders of pytest are closed to other users
+        base = Path(name)
+        if prefix:
+            os.chown(base, owner.pw_uid, owner.pw_gid)
+        yield from running(folder, base, port, prefix)
+
+
+def running(folder: Path, base: Path, port: int, prefix: list[str]) -> Iterator[str]:
+    """A server with its data in ``base``, for a while; the URL of a database in it."""
 
     def run(program: str, *words: str) -> None:
         done = subprocess.run([*prefix, str(folder / program), *words], cwd=base, capture_output=True, text=True, timeout=300, check=False)
