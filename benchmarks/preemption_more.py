@@ -36,10 +36,10 @@ def holds(folder: Path, database: str) -> None:
         with one(log, {"part": part, "case": "the search holds the GIL", "seconds_held": HELD}) as row:
             made = disturbed.Case(there, 0, "hold-search", truth, hold=HELD)
             row.update(made.row())
-        there.add_worker(2, FITCORE_TEST_HOLD_FLOW=f"{there.base / 'data' / 'hold-flow'}:{HELD}")
+        there.workers[1].is_wanted = False
+        world.send(there.worker(1), signal.SIGINT)
+        there.add_worker(1, FITCORE_TEST_HOLD_FLOW=f"{there.base / 'data' / 'hold-flow'}:{HELD}")
         with one(log, {"part": part, "case": "the flow process holds the GIL", "seconds_held": HELD}) as row:
-            there.workers[1].is_wanted = False
-            world.send(there.worker(1), signal.SIGINT)
             made = disturbed.Case(there, 1, "hold-flow", truth, pause=0.06)
             row.update(made.row())
     log.keep(part)
