@@ -173,7 +173,7 @@ def test_one_signal_saves_all_branches(fitcore: Any, server: str, make_points: C
         kept = Store(store)
         return [attempt.n_calls for folder in (store / "work").glob("*/*") for attempt in kept.attempts(folder.name)]
 
-    fitcore.wait_for(lambda: sum(n > 100 for n in calls()) == 2, "100 calls of two searches")
+    fitcore.wait_for(lambda: process.poll() is not None or sum(n > 100 for n in calls()) == 2, "100 calls of two searches")
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 75, errors
