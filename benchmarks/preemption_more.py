@@ -204,15 +204,12 @@ def _counted(there: Any, base: Path) -> dict[str, Any]:
 
 
 def scheduled(folder: Path, database: str, lens: Path, pipeline: str) -> None:
-    """A fresh server, a schedule two minutes ahead, and a lens."""
+    """A fresh server, a schedule a minute or two ahead, and a lens."""
     log = Log(folder)
     part = f"scheduled {database}"
     find(pipeline)
-    began = time.time()
-    due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=3)
     settings = {
         "parameters": {"pipeline": pipeline, "dataset": str(lens.absolute())},
-        "schedule": {"cron": f"{due.minute} {due.hour} * * *", "timezone": "UTC"},
         "threads": 2,
     }
     shutil.rmtree(folder / "world", ignore_errors=True)
@@ -221,6 +218,10 @@ def scheduled(folder: Path, database: str, lens: Path, pipeline: str) -> None:
         world.World(folder / "world", 1, database=url, **settings) as there,
         one(log, {"part": part, "case": f"{lens.name}, {pipeline}"}) as row,
     ):
+        began = time.time()
+        due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2)
+        there.settings["schedule"] = {"cron": f"{due.minute} {due.hour} * * *", "timezone": "UTC"}
+        there.deploy()
         there.add_tender()
         (run, *_) = world.wait_for(lambda: _runs(there, *world.FINAL), "the end of a run", COMES, every=2.0)
         (noted,) = fc.Store(there.base / "store").runs()
