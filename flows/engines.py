@@ -11,14 +11,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from fitcore import ConfigError
 from flows.settings import Settings, settle_ray
 
 THREADS = "threads"
-PACKAGES = {"dask": ("prefect_dask", "distributed"), "ray": ("prefect_ray", "ray")}
+PACKAGES = {"dask": ("prefect-dask", "distributed"), "ray": ("prefect-ray", "ray")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +70,21 @@ _LOCK = threading.Lock()
 
 def check(engine: str) -> None:
     """Raise ConfigError when an engine cannot be used with what is installed here."""
-    absent = [package for package in PACKAGES.get(engine, ()) if find_spec(package) is None]
+    absent = [package for package in PACKAGES.get(engine, ()) if not is_installed(package)]
     if absent:
         raise ConfigError(
             f"FITCORE_ENGINE is {engine!r}, and the packages it needs are not installed here: {', '.join(absent)} missing. "
             f"Run 'pip install fitcore[{engine}]', or set FITCORE_ENGINE to {THREADS!r}."
         )
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is there, by its name in an index; nothing of it is imported."""
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def adapter(engine: str) -> Adapter:

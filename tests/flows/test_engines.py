@@ -34,9 +34,9 @@ def settings(engine: str, address: str | None = None, **resources: float) -> Set
     )
 
 
-@pytest.mark.parametrize(("engine", "packages"), [("dask", "prefect_dask, distributed"), ("ray", "prefect_ray, ray")])
+@pytest.mark.parametrize(("engine", "packages"), [("dask", "prefect-dask, distributed"), ("ray", "prefect-ray, ray")])
 def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, engine: str, packages: str) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "is_installed", lambda name: False)
     told = rf"'{engine}', and the packages it needs are not installed here: {packages} missing\. Run 'pip install fitcore\[{engine}\]'"
     with pytest.raises(ConfigError, match=told), joined(settings(engine), 1):
         pass
@@ -46,7 +46,7 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, engine
 def test_the_command_line_says_so_before_anything(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], make_points: Callable[..., Path], installed: None
 ) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "is_installed", lambda name: False)
     monkeypatch.setenv("FITCORE_ENGINE", "ray")
     with pytest.raises(SystemExit) as caught:
         cli.app(["run", str(make_points()), "--pipeline", "toy"])

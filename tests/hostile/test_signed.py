@@ -199,7 +199,7 @@ def test_the_worker_opens_the_store_with_the_key(tmp_path: Path, monkeypatch: py
             return SimpleNamespace(name="lens")
 
         def build(self, settings: Any) -> Any:
-            return type("Pipeline", (), {"stage_names": ("first",)})()
+            return type("Pipeline", (), {"stage_names": ("first",), "needs": None})()
 
     monkeypatch.setattr("flows.worker.catalogue.find", lambda name: Entry())
     monkeypatch.setattr("flows.worker.Store", lambda path, key=None: asked.append(key) or SimpleNamespace(reports=tmp_path))
