@@ -17,6 +17,7 @@ import httpx
 import fitcore as fc
 from benchmarks.preemption_log import Log, database_of, disturbed, one, world
 from flows.catalogue import find
+from flows.records import row_of
 from flows.worker_client import WorkerProcess
 
 HELD = 150
@@ -231,7 +232,7 @@ def scheduled(folder: Path, database: str, lens: Path, pipeline: str) -> None:
             minutes_of_the_run=round(run["total_run_time"] / 60, 1),
             by_schedule=run["auto_scheduled"],
             is_good=run["state_type"] == "COMPLETED",
-            verdict=noted["extra"].get("verdict"),
+            verdict=row_of(noted)["verdict"],
             report=(there.base / "store" / "reports" / pipeline / f"{noted['name']}.html").is_file(),
         )
     log.keep(part)

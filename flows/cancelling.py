@@ -18,6 +18,8 @@ from prefect import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectException
 
+NO_ANSWER = (httpx.HTTPError, PrefectException, RuntimeError)
+"""What Prefect's client raises when the server does not answer as it should; RuntimeError at the first question of a process."""
 ASK_SECONDS = 45.0
 """Between two questions. The usual way takes 40 s at most: a look every 10 s, and 30 s to end in order."""
 
@@ -75,7 +77,7 @@ def watching(run_id: str | None, pid: Callable[[], int | None]) -> Iterator[Watc
         try:
             with get_client(sync_client=True) as client:
                 state = client.read_flow_run(UUID(run_id)).state
-        except (httpx.HTTPError, PrefectException):
+        except NO_ANSWER:
             return False
         return state is not None and state.type is StateType.CANCELLING
 

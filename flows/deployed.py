@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect import flow, get_client, get_run_logger
 from prefect.client.schemas.objects import State, StateType
-from prefect.exceptions import PrefectException
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
 from fitcore import ConfigError
 from flows import catalogue
 from flows.artifacts import name_of_run
-from flows.cancelling import CancelledRunError, Watch, watching
+from flows.cancelling import NO_ANSWER, CancelledRunError, Watch, watching
 from flows.chain import Settings, run_stages
 from flows.engines import check
 from flows.protocol import RemoteError
@@ -137,7 +135,7 @@ def crashes_of(run_id: str | None) -> list[str]:
     try:
         with get_client(sync_client=True) as client:
             states = client.read_flow_run_states(UUID(run_id))
-    except (httpx.HTTPError, PrefectException):
+    except NO_ANSWER:
         return []
     return crash_lines(states)
 

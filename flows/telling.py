@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,8 +44,10 @@ def say(logger: Any, event: dict[str, Any]) -> None:
 def figures(event: dict[str, Any]) -> str:
     """One line of figures for a stage: calls, rate, log-evidence and grade; after a preemption attempts, and what they cost."""
     how = "found in the store" if event["cached"] else f"done in {event['seconds']:.1f} s"
-    evidence = f"log-evidence {event['log_evidence']:.3f} ± {event['log_evidence_error']:.3f}, grade {event['grade'] or '-'}"
-    line = f"stage {event['name']}: {how}, {event['n_calls']:,} calls, {evidence}"
+    value = event["log_evidence"]
+    is_known = value is not None and math.isfinite(value)  # a stage that looks for a solution has none
+    evidence = f", log-evidence {value:.3f} ± {event['log_evidence_error']:.3f}" if is_known else ""
+    line = f"stage {event['name']}: {how}, {event['n_calls']:,} calls{evidence}, grade {event['grade'] or '-'}"
     effort = event.get("effort")
     if event["cached"] or not effort or not effort["n_attempts"]:
         return line

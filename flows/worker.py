@@ -81,36 +81,19 @@ class Worker:
         dataset = self._dataset(entry, request)
         pipeline = catalogue.chain_of(entry, dataset, request["settings"])
         store, seed = Store(request["store"], key=self.key), request["seed"]
-        threads = request.get("threads") or self.threads
         if operation in ("stages", "latents_part", "attempts"):
             return self._told(operation, entry, pipeline, dataset, store, seed)
         if operation == "stage":
             outcome = run_stage(
-                pipeline,
-                request["stage"],
-                dataset,
-                store,
-                seed=seed,
-                digests=request["digests"],
+                **self._asked(request, pipeline, dataset, store),
                 progress=lambda event: self._progress(request, event),
                 stop=lambda: self.is_stopping,
-                n_threads=threads,
                 about={"dataset": dataset.name, "command": command_of(request)},
             )
             return {**outcome.to_dict(), "effort": asdict(store.effort(outcome.digest))}
         if operation == "latents":
             self._news(request["stage"], "latents", n_calls=0)
-            found = run_latents(
-                pipeline,
-                request["stage"],
-                dataset,
-                store,
-                seed=seed,
-                digests=request["digests"],
-                n_threads=threads,
-                device=request.get("device", "any"),
-            )
-            return asdict(found)
+            return asdict(run_latents(**self._asked(request, pipeline, dataset, store), device=request.get("device", "any")))
         if operation == "report":
             self._news("", "report", n_calls=0)
             results = stored_results(pipeline, dataset, store, seed=seed)
@@ -122,6 +105,18 @@ class Worker:
             record(store, entry, dataset, results, outcomes, request)
             return str(target)
         raise ValueError(f"unknown operation {operation!r}")
+
+    def _asked(self, request: dict[str, Any], pipeline: Pipeline, dataset: Any, store: Store) -> dict[str, Any]:
+        """What a search and the computation of latent variables are told alike."""
+        return {
+            "pipeline": pipeline,
+            "stage": request["stage"],
+            "dataset": dataset,
+            "store": store,
+            "seed": request["seed"],
+            "digests": request["digests"],
+            "n_threads": request.get("threads") or self.threads,
+        }
 
     def _told(self, operation: str, entry: catalogue.Entry, pipeline: Pipeline, dataset: Any, store: Store, seed: int) -> Any:
         """What is known without computing."""

@@ -146,7 +146,7 @@ class LensAnalysis(Analysis):
         return log_likelihood(instance, self.frame, self.held)
 
     def fit_from(self, instance: Any) -> Pictures:
-        """Lens light, lensed source, residual of one instance."""
+        """Lens light, lensed source, residual of one instance; beyond the mask some of the light is missing, see `Frame.whole`."""
         return pictures(instance, self.frame)
 
     @property

@@ -205,6 +205,8 @@ EFFORT = {"n_attempts": 1, "n_calls": 5200, "n_calls_repeated": 0, "seconds": 26
     ("changes", "told"),
     [
         ({}, "done in 12.3 s, 5,000 calls, log-evidence 22038.635 ± 0.024, grade A"),
+        ({"log_evidence": None, "log_evidence_error": None, "grade": "laplace"}, "done in 12.3 s, 5,000 calls, grade laplace"),
+        ({"log_evidence": float("nan"), "log_evidence_error": float("nan")}, "done in 12.3 s, 5,000 calls, grade A"),
         ({"cached": True, "grade": "", "effort": EFFORT}, "found in the store, 5,000 calls, log-evidence 22038.635 ± 0.024, grade -"),
         ({"effort": EFFORT}, "done in 12.3 s, 5,000 calls, log-evidence 22038.635 ± 0.024, grade A, 200.0 calls/s, 1 attempt"),
         (
@@ -218,6 +220,16 @@ def test_a_stage_is_told_in_a_line_of_figures(changes: dict[str, Any], told: str
     with caplog.at_level("INFO"):
         telling.say(logging.getLogger("test"), OUTCOME | changes)
     assert [record.getMessage() for record in caplog.records] == [f"stage basin: {told}"]
+
+
+def test_a_server_that_does_not_answer_tells_of_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first question of a process Prefect's client says so by a RuntimeError."""
+
+    def get_client(**words: Any) -> Any:
+        raise RuntimeError("Failed to reach API at http://127.0.0.1:1/api")
+
+    monkeypatch.setattr(deployed, "get_client", get_client)
+    assert deployed.crashes_of("00000000-0000-0000-0000-000000000001") == []
 
 
 def test_a_worker_that_nobody_listens_to_saves_instead_of_failing() -> None:
