@@ -12,8 +12,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from deploy.cluster import KubernetesPool
-from deploy.forms import Name, Positive, one_of
-from deploy.forms import Strict as _Strict
+from deploy.forms import Name, Positive, Strict, one_of
 from fitcore import ConfigError
 from flows import catalogue
 from flows.campaign import MOST
@@ -22,14 +21,14 @@ from flows.deployed import ATTEMPTS
 LARGEST_FILE = 1_000_000
 
 
-class Pool(_Strict):
+class Pool(Strict):
     """A work pool whose runs are child processes of its workers."""
 
     type: Literal["process"]
     concurrency: Positive | None = None
 
 
-class Schedule(_Strict):
+class Schedule(Strict):
     """When: a cron expression, in a time zone."""
 
     cron: str
@@ -55,7 +54,7 @@ class Schedule(_Strict):
             raise ValueError(f"{error} Give an IANA name, such as 'Europe/Paris' or 'UTC'.") from None
 
 
-class FitParameters(_Strict):
+class FitParameters(Strict):
     """How each dataset is fitted; ``dataset`` only where a schedule fits one and the same.
 
     ``latents`` is the deployment of this file that computes the latent variables; without it the fit does.
@@ -78,7 +77,7 @@ class FitParameters(_Strict):
         return self
 
 
-class CampaignParameters(_Strict):
+class CampaignParameters(Strict):
     """Which folder, fitted by which deployment of this file, and how many runs are started at most in one go."""
 
     folder: str
@@ -86,14 +85,14 @@ class CampaignParameters(_Strict):
     most: Positive = MOST
 
 
-class LatentsParameters(_Strict):
+class LatentsParameters(Strict):
     """What must compute the latent variables, and how often it is tried."""
 
     device: Literal["gpu", "cpu", "any"] = "any"
     attempts: Positive = ATTEMPTS
 
 
-class _Deployment(_Strict):
+class _Deployment(Strict):
     pool: Name
     schedule: Schedule | None = None
     concurrency: Positive | None = None
@@ -102,7 +101,7 @@ class _Deployment(_Strict):
     threads: Positive | None = None
 
 
-class Engine(_Strict):
+class Engine(Strict):
     """Where the tasks of a fit run: beside its flow, or on a cluster, which gives ``latents`` to the computation of latent variables."""
 
     type: Literal["threads", "dask", "ray"]
@@ -157,7 +156,7 @@ class LatentsDeployment(_Deployment):
 Deployment = FitDeployment | CampaignDeployment | LatentsDeployment
 
 
-class Recovery(_Strict):
+class Recovery(Strict):
     """Seconds: between two heartbeats, until a silent run counts as crashed, and until a crashed one is set back.
 
     ``start`` is for `fitcore tend`: until a run that a worker has taken and not begun counts as crashed.
@@ -178,7 +177,7 @@ class Recovery(_Strict):
         return self
 
 
-class File(_Strict):
+class File(Strict):
     """The whole file. ``name`` marks on the server what is made of it."""
 
     name: Name

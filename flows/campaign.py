@@ -121,13 +121,13 @@ def target_of(deployment: str) -> UUID:
 
 def _start(found: Found, common: dict[str, Any], target: UUID, attempts: int) -> str:
     """Start a run where none is; what became of it."""
+    earlier = earlier_runs(found.key)
+    number = next_number(earlier, attempts, datetime.datetime.now(datetime.UTC))
+    if number is None:
+        state = earlier[-1].state
+        told = "waiting" if state is None else state.type.value.lower()
+        return f"{told}: it is run {len(earlier)} of this work"
     with get_client(sync_client=True) as client:
-        earlier = earlier_runs(found.key)
-        number = next_number(earlier, attempts, datetime.datetime.now(datetime.UTC))
-        if number is None:
-            state = max(earlier, key=number_of).state
-            told = "waiting" if state is None else state.type.value.lower()
-            return f"{told}: it is run {len(earlier)} of this work"
         run = client.create_flow_run_from_deployment(
             target,
             parameters={**common, "dataset": str(found.path)},
