@@ -23,8 +23,8 @@ from fitcore.model.component import Tied
 from fitcore.model.constraints import Constraint, Less
 from fitcore.model.encoding import decode_tree, encode_tree
 from fitcore.model.leaves import Leaves, brought_inside, filled
-from fitcore.model.naming import suggestion
 from fitcore.model.prior import Prior
+from fitcore.naming import suggestion
 
 FORM_VERSION = 1
 """Of the stored form of a model."""
