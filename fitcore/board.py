@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fitcore.errors import ConfigError
-from fitcore.naming import suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +87,6 @@ class Board:
     def about_column(self, name: str) -> About:
         """What is known of a column: by its name, else by the last part of it; nothing where neither is known."""
         return self.about.get(name) or self.about.get(name.rpartition(".")[2]) or About()
-
-    def check_grade(self, word: str) -> str:
-        """The word of a grade; ConfigError with the nearest where there is none."""
-        words = [grade.word for grade in self.grades]
-        if word not in words:
-            raise ConfigError(f"{word!r} is no grade. {suggestion(word, words, kind='grades')}")
-        return word
 
 
 PLAIN = Board()

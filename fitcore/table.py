@@ -114,6 +114,10 @@ class Table(Sequence[Row]):
     origins : for each row, stage to digest.
     store : that holds them.
 
+    Attributes
+    ----------
+    positions : of each row in the table that was made first, before any filter or order.
+
     Examples
     --------
     >>> table = Table({"name": ["a", "b"], "radius": [1.0, 2.0]})
@@ -139,6 +143,7 @@ class Table(Sequence[Row]):
         self.about: dict[str, About] = dict(about or {})
         self.origins: Sequence[Mapping[str, str]] = origins if origins is not None else [{}] * self._length
         self.store = store
+        self.positions: NDArray[np.intp] = np.arange(self._length)
 
     # ---- looking ---------------------------------------------------------------------------------------------------------------------
 
@@ -173,7 +178,7 @@ class Table(Sequence[Row]):
 
     def _known(self, name: str) -> str:
         if name not in self._columns:
-            raise ConfigError(f"There is no column {name!r}. {suggestion(name, self.names, kind='columns', n_shown=200)}")
+            raise ConfigError(f"There is no column {name!r}. {suggestion(name, self.shown(), kind='columns', n_shown=100)}")
         return name
 
     def is_text(self, name: str) -> bool:
@@ -191,14 +196,16 @@ class Table(Sequence[Row]):
 
     # ---- making others of it -----------------------------------------------------------------------------------------------------------
 
+    def _made(self, columns: Mapping[str, Any], *, rows: NDArray[np.intp] | None = None, about: Mapping[str, About] | None = None) -> Table:
+        """Another table of the same results: other columns, or some of the rows."""
+        origins = self.origins if rows is None else [self.origins[i] for i in rows]
+        known = self.about if about is None else about
+        made = Table(columns, quantities=self.quantities, about=known, origins=origins, store=self.store)
+        made.positions = self.positions if rows is None else self.positions[rows]
+        return made
+
     def _taken(self, rows: NDArray[np.intp]) -> Table:
-        return Table(
-            {name: values[rows] for name, values in self._columns.items()},
-            quantities=self.quantities,
-            about=self.about,
-            origins=[self.origins[i] for i in rows],
-            store=self.store,
-        )
+        return self._made({name: values[rows] for name, values in self._columns.items()}, rows=rows)
 
     def where(self, *conditions: str) -> Table:
         """The rows for which all conditions hold.
@@ -218,6 +225,10 @@ class Table(Sequence[Row]):
             for part in re.split(r"\s+and\s+", condition):
                 mask &= self._holds(part)
         return self._taken(np.flatnonzero(mask))
+
+    def where_any(self, name: str, values: Sequence[str]) -> Table:
+        """The rows whose text in a column is one of some."""
+        return self._taken(np.flatnonzero(np.fromiter((text in values for text in self[name]), bool, self._length)))
 
     def _holds(self, condition: str) -> NDArray[np.bool_]:
         found = CONDITION.fullmatch(condition)
@@ -262,20 +273,18 @@ class Table(Sequence[Row]):
         for name in names:
             ends = ENDS if name in self.quantities else ("",)
             chosen |= {f"{name}{end}": self[f"{name}{end}"] for end in ends}
-        return Table(
-            chosen, quantities=[n for n in names if n in self.quantities], about=self.about, origins=self.origins, store=self.store
-        )
+        return self._made(chosen)
 
     def with_column(self, name: str, values: Sequence[Any], about: About | None = None) -> Table:
         """The same with one more column, the last; one of that name is replaced."""
         columns = {**{key: column for key, column in self._columns.items() if key != name}, name: values}
         known = {**self.about, **({name: about} if about else {})}
-        return Table(columns, quantities=self.quantities, about=known, origins=self.origins, store=self.store)
+        return self._made(columns, about=known)
 
     def with_about(self, about: Callable[[str], About]) -> Table:
         """The same, with units and descriptions of a pipeline's board beside those that are known."""
         known = {name: found for name in self.names if (found := about(name)) != About()}
-        return Table(self._columns, quantities=self.quantities, about={**known, **self.about}, origins=self.origins, store=self.store)
+        return self._made(self._columns, about={**known, **self.about})
 
     # ---- showing -----------------------------------------------------------------------------------------------------------------------
 

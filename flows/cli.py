@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fitcore import ConfigError, Store, StoreError
+from fitcore import ConfigError, Store
 from fitcore.stored import summary_of
 from flows import catalogue, deploying, doctor, early, lasting, settings, status, upkeep
 from flows.command import StoreOption, existing, guarded, named, output
-from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
+from flows.commands.table import table
+from flows.console import Display, json_line, one_line, printable, quantity, rows_table
 from flows.launch import parse_duration, run_datasets
 from flows.records import checked, row_of
 from flows.server_commands import server
@@ -82,38 +82,7 @@ def show_status(
         typer.echo(one_line(f"damaged: {fault['path']}: {fault['message']}"), err=True)
 
 
-@app.command(epilog="Example: fitcore table --store results --format csv")
-@guarded
-def table(store: StoreOption = None, form: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text") -> None:
-    """All finished chains of a store."""
-    rows = []
-    for item in existing(store).runs():
-        try:
-            rows.append(row_of(checked(item)))
-        except StoreError as error:
-            typer.echo(printable(f"left out: {error}"), err=True)
-    if form == "json":
-        for row in rows:
-            typer.echo(json_line(row))
-    elif form == "csv":
-        _write_csv(rows)
-    elif form == "text":
-        output().print(rows_table(rows))
-    else:
-        raise typer.BadParameter(f"{form!r} is not a format; text, csv and json are", param_hint="--format")
-
-
-def _write_csv(rows: list[dict[str, Any]]) -> None:
-    values = [{**row["parameters"], **row["latents"]} for row in rows]
-    paths = list(dict.fromkeys(path for value in values for path in value))
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    titles = [csv_text(f"{path}{end}") for path in paths for end in ("", "_lower", "_upper")]
-    writer.writerow(["name", "pipeline", "verdict", "log_evidence", "n_calls", "seconds", *titles])
-    for row, value in zip(rows, values, strict=True):
-        stages = row["stages"]
-        numbers = [value[path][key] if path in value else "" for path in paths for key in ("median", "lower", "upper")]
-        totals = [stages[-1]["log_evidence"], sum(s["n_calls"] for s in stages), sum(s["seconds"] for s in stages)]
-        writer.writerow([*(csv_text(row[key]) for key in ("name", "pipeline", "verdict")), *totals, *numbers])
+app.command(epilog="Example: fitcore table --store results --where 'slope<1.9' --sort -slope --output steep.csv")(table)
 
 
 @app.command(epilog="Example: fitcore show J0252+0039 --store results --stage power_law")
