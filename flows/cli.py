@@ -13,6 +13,7 @@ from fitcore import ConfigError, Store
 from fitcore.stored import summary_of
 from flows import catalogue, deploying, doctor, early, lasting, settings, status, upkeep
 from flows.command import StoreOption, existing, guarded, named, output
+from flows.commands.page import page
 from flows.commands.table import table
 from flows.console import Display, json_line, one_line, printable, quantity, rows_table
 from flows.launch import parse_duration, run_datasets
@@ -83,6 +84,7 @@ def show_status(
 
 
 app.command(epilog="Example: fitcore table --store results --where 'slope<1.9' --sort -slope --output steep.csv")(table)
+app.command(epilog="Example: fitcore page --store results")(page)
 
 
 @app.command(epilog="Example: fitcore show J0252+0039 --store results --stage power_law")
