@@ -61,7 +61,7 @@ def notes_of(store: Path | None) -> list[dict[str, Any]]:
 
 
 def varied(sources: Sequence[Mapping[str, Any]], n: int, seed: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names and notes: numbers scattered by some tens of percent, one in a hundred far off; seven of ten accepted, three of forty failed."""
+    """Names and notes: numbers scattered by some tens of percent, one in a hundred far off; seven of ten accepted."""
     rng = np.random.default_rng(seed)
     for i in range(n):
         note = copy.deepcopy(dict(sources[i % len(sources)]))
@@ -90,7 +90,7 @@ def digest_of(i: int, stage: str) -> str:
 
 
 def fill(folder: Path, sources: Sequence[Mapping[str, Any]], n: int, *, pipeline: str = "lens", reports: Sequence[Path] = ()) -> Store:
-    """A store of ``n`` chains, each with the committed result of its last stage; ``reports`` (HTML, strips beside them) are linked in turn."""
+    """A store of ``n`` chains, each stage with a committed result; ``reports``, and strips beside them, are copied in turn."""
     store = Store(folder)
     rng = np.random.default_rng(1)
     parameters = rng.normal(size=(200, len(NAMES)))

@@ -8,7 +8,6 @@ the `Store` that a table was made of, when a row is asked for its result.
 from __future__ import annotations
 
 import fnmatch
-import html
 import importlib
 import operator
 import re
@@ -22,7 +21,7 @@ import fitcore
 from fitcore.board import About
 from fitcore.errors import ConfigError, ResultNotFoundError
 from fitcore.naming import suggestion
-from fitcore.text import with_errors
+from fitcore.text import html_table, with_errors
 
 if TYPE_CHECKING:
     from fitcore.result import Result
@@ -41,7 +40,7 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 }
 UNITS = {"Msun": "solMass"}
 """Units as astropy and FITS call them."""
-MOST_ROWS, MOST_COLUMNS, LONGEST_CELL = 20, 12, 60
+MOST_COLUMNS = 12
 """Of a table in a notebook."""
 Column = NDArray[Any]
 
@@ -305,7 +304,7 @@ class Table(Sequence[Row]):
         return str(values[0].item()) if values[0].dtype.kind in "iu" else f"{float(values[0]):.6g}"
 
     def to_astropy(self) -> Any:
-        """An ``astropy.table.QTable``-ready ``astropy.table.Table``: numbers with units where astropy knows them, and descriptions."""
+        """An ``astropy.table.Table``: numbers with units where astropy knows them, and descriptions."""
         tables, units = importlib.import_module("astropy.table"), importlib.import_module("astropy.units")
         made = tables.Table()
         for name, values in self._columns.items():
@@ -328,14 +327,9 @@ class Table(Sequence[Row]):
 
     def _repr_html_(self) -> str:
         shown = self.shown()[:MOST_COLUMNS]
-        head = "".join(f"<th>{_html(self._titled(name))}</th>" for name in shown)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{_html(self.cell(name, i))}</td>' for name in shown)}</tr>" for i in range(min(self._length, MOST_ROWS))
-        )
-        told = f"{self._length:,} rows" + (f", {MOST_ROWS} shown" if self._length > MOST_ROWS else "")
-        hidden = len(self.shown()) - len(shown)
-        more = f"; {hidden} more columns" if hidden else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{told}{more}</p>"
+        rows = [[self.cell(name, i) for name in shown] for i in range(self._length)]
+        more = f", {len(self.shown()) - len(shown)} more columns" if len(self.shown()) > len(shown) else ""
+        return html_table(f"{self._length:,} rows{more}", [self._titled(name) for name in shown], rows)
 
     def _titled(self, name: str) -> str:
         unit = self.unit(name)
@@ -350,7 +344,3 @@ def _column(values: Any) -> Column:
     texts = np.empty(len(values), dtype=object)
     texts[:] = [str(value) for value in values]
     return texts
-
-
-def _html(text: str) -> str:
-    return html.escape(text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…")

@@ -31,8 +31,10 @@ from flows.status import RUNNING, STILL, stage_of
 
 VERDICTS = ("accepted", "review", "failed")
 STATES = {RUNNING: "running", STILL: "stands still"}
-PICTURE_PIXELS = 60
+PICTURE_PIXELS = 40
 """Width and height of one thumbnail in the table."""
+NAME_WIDTH, TEXT_WIDTH, GRADE_WIDTH, LEAST_WIDTH, GAP = 130, 82, 92, 52, 10
+"""Pixels that columns take at least, and between two of them: every row is a grid of its own, so that rows out of sight cost nothing."""
 MOST_CHANGES, MOST_WORKS, MOST_OUTLIERS = 60, 40, 15
 LONGEST_REASON, LONGEST_TEXT = 260, 200
 SECONDS = About(unit="s", title="time", description="time of all stages, when they were computed")
@@ -279,6 +281,9 @@ def _listed(found: _Chains, links: Sequence[Mapping[str, str]]) -> dict[str, Any
     selects = [_select(name, title, [row[name] for row in rows]) for name, title in texts[1:]]
     given = [{"value": "none", "text": "none"}, *({"value": grade.word, "text": grade.title} for grade in grades)]
     selects.append({"column": "given", "title": "Grade", "options": given})
+    widths: list[int | None] = [PICTURE_PIXELS * n_pictures] if has_pictures else []
+    widths += [None, *(TEXT_WIDTH for _ in texts[1:])]
+    widths += [_width(head["title"], [row["cells"][j] for row in rows]) for j, head in enumerate(numbers)] + [GRADE_WIDTH]
     return {
         "rows": rows,
         "heads": heads,
@@ -287,11 +292,19 @@ def _listed(found: _Chains, links: Sequence[Mapping[str, str]]) -> dict[str, Any
         "has_pictures": has_pictures,
         "has_pipelines": several,
         "has_blame": any(blames),
+        "grid": " ".join(f"minmax({width}px, 1fr)" if width else f"minmax({NAME_WIDTH}px, 3fr)" for width in widths),
+        "least": sum(width or NAME_WIDTH for width in widths) + GAP * len(widths),
         "strip_width": PICTURE_PIXELS * n_pictures,
         "strip_height": PICTURE_PIXELS,
         "pictures_told": ", ".join(next((board.pictures for board in found.boards.values() if board.pictures), ("picture",))),
         "grades": grades,
     }
+
+
+def _width(title: str, cells: Sequence[Mapping[str, str]]) -> int:
+    """Pixels that a column of numbers takes."""
+    longest = max((7.2 * len(cell["text"]) + 5.3 * max(len(cell["plus"]), len(cell["minus"])) + 8 for cell in cells), default=0.0)
+    return int(max(longest, *(6.7 * len(word) + 9 for word in title.split()), LEAST_WIDTH))
 
 
 def _select(column: str, title: str, values: Sequence[str]) -> dict[str, Any]:

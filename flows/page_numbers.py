@@ -16,8 +16,8 @@ from flows.console import duration
 WIDTH, HEIGHT, N_BINS = 280.0, 80.0, 28
 FEW = 3
 """Values below which no histogram is drawn."""
-EDGE = 0.01
-"""Fraction of the values at each end that may lie beyond the axis of a histogram."""
+WHISKERS = 2.0
+"""Distances between the quartiles beyond them at which the axis of a histogram ends, where the values go on."""
 COLORS = {"accepted": "good", "review": "warn", "failed": "bad"}
 OUTLIER_LIMIT, FEW_FOR_OUTLIERS = 5.0, 8
 MAD_TO_SIGMA = 1.4826
@@ -56,12 +56,13 @@ def cell(column: str, median: float, lower: float = math.nan, upper: float = mat
 
 
 def histogram(values: Array, verdicts: Sequence[str], title: str, about: About) -> dict[str, Any] | None:
-    """Bars, colored by verdict, between the first and the last percent of the values; None where there are too few or all are equal."""
+    """Bars, colored by verdict, what is far out is in the outer bars; None where there are too few values or all are equal."""
     good = np.flatnonzero(np.isfinite(values))
     known = values[good]
     if len(known) < FEW:
         return None
-    low, high = np.quantile(known, [EDGE, 1.0 - EDGE]) if len(known) > FEW / EDGE else (known.min(), known.max())
+    first, third = np.quantile(known, [0.25, 0.75])
+    low, high = max(known.min(), first - WHISKERS * (third - first)), min(known.max(), third + WHISKERS * (third - first))
     if not high > low:
         return None
     places = np.clip(((known - low) / (high - low) * N_BINS).astype(int), 0, N_BINS - 1)

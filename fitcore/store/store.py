@@ -32,6 +32,7 @@ from fitcore.store.paths import Paths
 from fitcore.store.reading import Record
 from fitcore.store.upkeep import Finding
 from fitcore.table import Table
+from fitcore.text import html_table
 
 REFUSED_BELOW = 32 * 2**20
 WARNED_BELOW = 512 * 2**20
@@ -81,6 +82,13 @@ class Store:
         StoreError : the store cannot be written, or its disk is nearly full. Below 512 MB a `StoreWarning` is given instead.
         """
         _check_writable(self._layout)
+
+    def _repr_html_(self) -> str:
+        """What is in it, for a notebook: quickly, from the notes of its chains."""
+        found = chains(self._layout)
+        rows = [[row["name"], row["pipeline"], row["verdict"], str(len(row["digests"])), row["recorded"][:16]] for row in found.rows]
+        told = f"Store {self.path}: {len(self.digests()):,} results, {len(found.rows):,} chains"
+        return html_table(told, ["name", "pipeline", "verdict", "stages", "recorded"], rows)
 
     # ---- results ---------------------------------------------------------------------------------------------------------------------
 

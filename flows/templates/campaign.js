@@ -3,11 +3,23 @@
   const page = document.getElementById("page"), body = document.getElementById("rows");
   if (!body) return;
   const at = id => document.getElementById(id);
-  const rows = Array.from(body.rows, tr => {
-    const values = {};
-    for (const cell of tr.cells) if (cell.dataset.c) values[cell.dataset.c] = cell.dataset.v;
-    return { tr, values, key: tr.dataset.k, text: tr.textContent.toLowerCase() };
-  });
+  const names = Array.from(at("head").rows[0].cells, cell => cell.dataset.c);
+  // what a row says is read when it is first asked for: the page is there sooner
+  class Row {
+    constructor(tr) { this.tr = tr; this.key = tr.dataset.k; }
+    get values() {
+      const values = {};
+      names.forEach((name, i) => { if (name) values[name] = this.tr.cells[i].dataset.v || ""; });
+      Object.defineProperty(this, "values", { value: values });
+      return values;
+    }
+    get text() {
+      const text = this.tr.textContent.toLowerCase();
+      Object.defineProperty(this, "text", { value: text });
+      return text;
+    }
+  }
+  const rows = Array.from(body.rows, tr => new Row(tr));
   const grades = JSON.parse(at("grades").textContent), place = "fitcore grades of " + page.dataset.store;
   let given = {}, shown = rows.slice(), current = null, isKept = true;
   try { given = JSON.parse(localStorage.getItem(place) || "{}") || {}; } catch (error) { isKept = false; }
@@ -73,6 +85,7 @@
     row.tr.classList.add("now");
     const picture = row.tr.querySelector("img"), large = at("large");
     large.hidden = !picture;
+    at("report").disabled = !row.tr.querySelector("th a");
     if (picture) { large.src = picture.src; large.alt = picture.alt; }
     at("which").textContent = row.values.name + (row.values.verdict ? " \u2013 " + row.values.verdict : "");
     at("why").textContent = row.tr.querySelector("small") ? row.tr.querySelector("small").textContent : "";
@@ -90,6 +103,10 @@
     if (word) given[row.key] = [word, new Date().toISOString()]; else delete given[row.key];
     keep(); show(row); told();
     if (word) { const i = shown.indexOf(row); point(shown[i + 1] || row); } else point(row);
+  }
+  function report() {
+    const link = current && current.tr.querySelector("th a");
+    if (link) open(link.href, "_blank", "noopener");
   }
   function csv() {
     const quoted = text => /[",\r\n]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
@@ -119,6 +136,9 @@
   at("keys").addEventListener("click", event => { const button = event.target.closest("button"); if (button) give(button.dataset.word); });
   at("save").addEventListener("click", save);
   at("begin").addEventListener("click", () => point(shown.find(row => !grade(row)) || shown[0] || null));
+  at("back").addEventListener("click", () => step(-1));
+  at("next").addEventListener("click", () => step(1));
+  at("report").addEventListener("click", report);
   at("close").addEventListener("click", () => point(null));
   document.addEventListener("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
@@ -129,11 +149,12 @@
     else if (found) give(found.word);
     else if (key === "Backspace" || key === "Delete") give("");
     else if (key === "Escape") point(null);
-    else if (key === "Enter" && event.target.tagName !== "BUTTON") { const link = current.tr.querySelector("a"); if (link) open(link.href, "_blank", "noopener"); else return; }
+    else if (key === "Enter" && event.target.tagName !== "BUTTON") report();
     else return;
     event.preventDefault();
   });
   rows.forEach(row => { if (grade(row)) show(row); });
   keep();
-  filter();
+  if (document.querySelector("#tools :is(input, select):not(#column)") && Array.from(at("tools").elements).some(e => e.id !== "column" && e.value)) filter();
+  else told();
 })();
