@@ -165,7 +165,7 @@ def latex_number(value: float, lower: float, upper: float) -> str:
     if not math.isfinite(value):
         return r"\ldots" if math.isnan(value) else ("$\\infty$" if value > 0 else "$-\\infty$")
     below, above = value - lower, upper - value
-    errors = [error for error in (below, above) if math.isfinite(error) and error > 0]
+    errors = [error for error in (below, above) if error > 0] if math.isfinite(below) and math.isfinite(above) else []
     scale = max(abs(value), *errors, 0.0)
     exponent = math.floor(math.log10(scale)) if scale and not SMALLEST_FIXED <= scale < LARGEST_FIXED else 0
     factor = 10.0**exponent
