@@ -34,11 +34,11 @@ Settings = dict[str, dict[str, Any]]
 
 
 def is_retryable(task: Any, run: TaskRun, state: State) -> bool:
-    """Retry what may succeed later, but not a search that was asked to stop."""
+    """Retry what may succeed later, but not a search that was asked to stop; those who call the tasks wait for another process's lease."""
     try:
         state.result()
     except RemoteError as error:
-        return error.retryable and error.kind not in ("SearchInterruptedError", "WorkerDied")
+        return error.retryable and error.kind not in ("SearchInterruptedError", "WorkerDied", "LeaseHeldError")
     except Exception:  # anything else is for a person to look at
         return False
     return False

@@ -172,6 +172,8 @@ class Display:
             how = "found in the store" if event["cached"] else f"done: {event['n_calls']} calls, {duration(event['seconds'])}"
             evidence = "" if math.isnan(event["log_evidence"]) else f", log-evidence {event['log_evidence']:.2f}"
             self.say(f"{lane.name}: {event['name']} {how}{evidence}, grade {event['grade'] or '-'}")
+        elif kind == "held":
+            self.say(f"{event['name']}: waits: {event['text']}")
         elif kind in ("ended", "fatal") and "error" in event:
             self.say(f"{event.get('name', 'run')}: {event.get('status', 'failed')}: {event['error']}")
         if kind == "closed" and branch != 0:

@@ -81,7 +81,7 @@ class Worker:
         dataset = self._dataset(entry, request)
         pipeline = catalogue.chain_of(entry, dataset, request["settings"])
         store, seed = Store(request["store"], key=self.key), request["seed"]
-        if operation in ("stages", "latents_part", "attempts"):
+        if operation in ("stages", "latents_part", "attempts", "is_held"):
             return self._told(operation, entry, pipeline, dataset, store, seed)
         if operation == "stage":
             outcome = run_stage(
@@ -122,6 +122,8 @@ class Worker:
         """What is known without computing."""
         if operation == "latents_part":
             return latents_part(pipeline.stage(entry.latent_stage).n_latents)
+        if operation == "is_held":
+            return any(work.dataset == dataset.name and work.state == "running" for work in store.activity().works)
         if operation == "attempts":
             return unfinished_attempts(pipeline, entry.latent_stage, dataset, store, seed)
         target = report_path(store, entry.name, dataset.name)
