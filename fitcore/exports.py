@@ -1,9 +1,10 @@
 """A posterior as files of other tools: CSV, GetDist chains, anesthetic's CSV, netCDF for ArviZ, a corner plot. Bytes by file name.
 
-The plain formats are written here, so that the other tool need not be installed; the figure is drawn by the package corner. Nothing is put on
-a disk here, and nothing is known of any science: what a parameter means comes as a `Meaning`. The forms in memory are in `fitcore.handover`.
+The plain formats are written here, so that the other tool need not be installed; the figure is drawn by the package corner. Nothing is put
+on a disk here, and nothing is known of any science: what a parameter means comes as a `Meaning`. The forms in memory are in
+`fitcore.handover`.
 
-Other tools know no masked values (NaN): a column that has some where a sample has weight is left out there, and said so in a note; the CSV
+Other tools know no masked values (NaN): a column that has some where a sample has weight is left out there (`Posterior.left_out`); the CSV
 table has all of them.
 """
 
@@ -103,7 +104,7 @@ class Posterior:
     def known(self) -> Posterior:
         """The samples of weight above zero, with the columns that are known in all of them."""
         has_weight = self.samples.weight > 0.0
-        columns = ~np.isnan(self.samples.parameters[has_weight]).any(axis=0)
+        columns = np.asarray((~np.isnan(self.samples.parameters[has_weight])).all(axis=0))
         if not columns.any():
             raise SpecError("No parameter is known in all samples, so there is nothing to hand over.")
         cut = {name: getattr(self.samples, name)[has_weight] for name in ("log_likelihood", "log_prior", "log_weight")}
@@ -174,10 +175,11 @@ def csv_files(posterior: Posterior) -> Files:
 
 
 def getdist_files(posterior: Posterior) -> Files:
-    """GetDist's chain: ``STEM.txt`` (weight, minus log of likelihood times prior, columns), ``.paramnames``, ``.ranges``, ``.properties.ini``.
+    """GetDist's chain: ``STEM.txt`` (weight, minus log of likelihood times prior, columns) and what it is told about it.
 
-    Derived columns are marked by ``*``; hard limits of the priors are in the ranges. The samples are said to be uncorrelated, so that no
-    burn-in is cut off. Where a log-likelihood is unknown the second column is zero throughout.
+    That is ``STEM.paramnames``, ``STEM.ranges`` and ``STEM.properties.ini``. Derived columns are marked by ``*``; hard limits of the priors
+    are in the ranges. The samples are said to be uncorrelated, so that no burn-in is cut off. Where a log-likelihood is
+    unknown the second column is zero throughout.
     """
     known, names = posterior.known, posterior.names
     samples = known.samples
@@ -250,7 +252,7 @@ def arviz_files(posterior: Posterior, *, seed: int = 0) -> Files:
 
 
 def corner_files(posterior: Posterior) -> Files:
-    """``STEM.corner.png`` and ``STEM.corner.pdf``: parameters against each other, by the package corner; those of one value are left out."""
+    """``STEM.corner.png`` and ``STEM.corner.pdf``: parameters against each other by the package corner, but for those of a single value."""
     known = posterior.known
     wanted = [path for path in known.samples.paths if (path in posterior.drawn if posterior.drawn else not known.is_derived(path))]
     drawn = [path for path in wanted if np.ptp(known.samples.column(path)) > 0.0][:MOST_DRAWN]

@@ -111,10 +111,11 @@ def _arviz() -> ModuleType:
     """What makes ArviZ's groups: arviz-base of its line 1, else arviz of its line 0."""
     try:
         return _package("arviz_base", "to_arviz")
-    except ConfigError:
-        if importlib.util.find_spec("arviz") is None:
-            raise
-        return _package("arviz", "to_arviz")
+    except ConfigError as error:
+        try:
+            return _package("arviz", "to_arviz")
+        except ConfigError:
+            raise error from None
 
 
 def _package(name: str, method: str) -> ModuleType:

@@ -1,7 +1,7 @@
 """netCDF-4 files in memory: groups of variables on named dimensions, as ArviZ reads them. Nothing of a posterior is known here.
 
-A netCDF-4 file is an HDF5 file whose dimensions are dimension scales (Unidata, "NetCDF-4 file format specification"), so h5py, which is here
-anyway, writes it. The same bytes come of the same content: no times are kept.
+A netCDF-4 file is an HDF5 file whose dimensions are dimension scales (Unidata, "NetCDF-4 file format specification"), so h5py, which is
+here anyway, writes it. The same bytes come of the same content: no times are kept.
 """
 
 from __future__ import annotations

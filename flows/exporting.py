@@ -1,4 +1,4 @@
-"""`fitcore export` and `fitcore bib`: what is handed to other tools and papers. What files look like is in `fitcore.exports` and pipelines."""
+"""`fitcore export` and `fitcore bib`: which result is handed over, and into which files. What these look like is not known here."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def files_of(item: Chosen, wanted: Sequence[str], name: str, data: Path | None) 
         masked = [form for form in wanted if form in FORMATS and form not in MASKING]
         if left_out and masked:
             notes.append(
-                f"{posterior.stem}: left out of {', '.join(masked)}, which know no masked values: {', '.join(left_out)} (NaN in some samples)"
+                f"{posterior.stem}: {', '.join(left_out)} left out of {', '.join(masked)}, which know no masked values (NaN in some samples)"
             )
         for form in wanted:
             if form in FORMATS and not (form == "corner" and posterior.n_parameters == 0):
