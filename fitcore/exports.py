@@ -33,6 +33,8 @@ LONGEST_NAME, LONGEST_TEXT = 64, 300
 NO_NAME = re.compile(r"[^A-Za-z0-9_.+-]+")
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 NOT_IN_MATH = re.compile(r"[^A-Za-z0-9 _.^{}\\+*/=()<>|,:;'\[\]-]")
+NOT_IN_FONT = re.compile("[^ -~\u00a0-\u024f\u0370-\u03ff]")
+LONGEST_LABEL = 40
 DOTS_PER_INCH = 150
 MOST_DRAWN = 12
 """Parameters of a corner plot: 21 took two minutes and could not be read."""
@@ -133,7 +135,7 @@ class Posterior:
         meaning = self.meanings.get(path, Meaning())
         # a dollar would begin mathematics
         symbol = f"${meaning.latex}$" if meaning.latex else short(path).replace("$", r"\$")
-        return symbol + (f" [{meaning.unit}]" if meaning.unit else "")
+        return symbol + (f" [{short(meaning.unit)}]".replace("$", r"\$") if meaning.unit else "")
 
     def with_columns(self, keep: Iterable[str]) -> Posterior:
         """The same with some of the columns, in their own order."""
@@ -259,9 +261,12 @@ def corner_files(posterior: Posterior) -> Files:
     if not drawn:
         raise SpecError("corner: no parameter has more than one value, so no axis can be drawn. Take another format.")
     shown = known.with_columns(drawn)
-    size = 1.0 + 1.7 * len(drawn)
+    size = 1.5 + 1.7 * len(drawn)
     figure = importlib.import_module("matplotlib.figure").Figure(figsize=(size, size))  # half a second that other formats need not wait
-    labels = {path: shown.label(path) for path in drawn}
+    labels = {path: NOT_IN_FONT.sub("?", shown.label(path)) for path in drawn}
+    labels = {
+        path: label if len(label) <= LONGEST_LABEL or "$" in label else f"{label[: LONGEST_LABEL - 3]}..." for path, label in labels.items()
+    }
     shown.samples.to_corner(labels=labels, fig=figure, plot_datapoints=False, max_n_ticks=3, quiet=True)
     figure.suptitle(posterior.stem, x=0.98, ha="right", parse_math=False)
     files = {}
@@ -303,7 +308,7 @@ MASKING = ("csv",)
 def _attributes(posterior: Posterior, path: str) -> dict[str, str]:
     meaning = posterior.meanings.get(path, Meaning())
     found = {"long_name": posterior.label(path), "units": meaning.unit, "description": meaning.description, "path": short(path)}
-    return {key: text for key, text in found.items() if text}
+    return {key: short(text) for key, text in found.items() if text}
 
 
 def _csv(rows: Iterable[Sequence[str]]) -> str:

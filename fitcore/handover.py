@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
@@ -53,7 +54,9 @@ def to_arviz(samples: Samples, *, n: int | None = None, seed: int = 0, labels: L
         },
     }
     # the first line takes the groups by name and makes an InferenceData, the second takes one dict and makes a DataTree
-    made = arviz.from_dict(**groups) if arviz.__name__ == "arviz" else arviz.from_dict(groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # of line 0, where it would have the log-likelihood
+        made = arviz.from_dict(**groups) if arviz.__name__ == "arviz" else arviz.from_dict(groups)
     for group in groups:
         made[group].attrs.update(told)
     for path, label in _labels(kept, labels).items():
