@@ -127,8 +127,8 @@ class Posterior:
         """The label with the unit, for math mode; never with a character that a file of names could take for a sign."""
         meaning = self.meanings.get(path, Meaning())
         symbol = in_math_mode(f"${meaning.latex}$") if meaning.latex else in_math_mode(NOT_IN_MATH.sub("?", short(path)))
-        unit = NOT_IN_MATH.sub("?", meaning.unit)
-        return symbol + (rf"\ [\mathrm{{{unit}}}]".replace(" ", r"\ ") if unit else "")
+        unit = NOT_IN_MATH.sub("?", short(meaning.unit)).replace(" ", r"\ ")
+        return symbol + (rf"\ [\mathrm{{{unit}}}]" if unit else "")
 
     def label(self, path: str) -> str:
         """The label with the unit, as matplotlib shows it."""

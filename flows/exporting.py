@@ -195,7 +195,7 @@ def files_of(item: Chosen, wanted: Sequence[str], name: str, data: Path | None) 
         masked = [form for form in wanted if form in FORMATS and form not in MASKING]
         if left_out and masked:
             notes.append(
-                f"{posterior.stem}: {', '.join(left_out)} left out of {', '.join(masked)}, which know no masked values (NaN in some samples)"
+                f"{posterior.stem}: {', '.join(left_out)} left out of {', '.join(masked)}, which know no masked values: NaN in samples"
             )
         for form in wanted:
             if form in FORMATS and not (form == "corner" and posterior.n_parameters == 0):

@@ -1,8 +1,8 @@
 """A lens model in the COOLEST standard (https://github.com/aymgal/COOLEST): a JSON template, its images, and the posterior as a chain.
 
 COOLEST has north up and east to the left, angles in degrees east of north, lengths in arcsec, and the Einstein radius on the intermediate
-axis as ours. The model is turned into that frame where the image has another; the image itself is not, and is then left out. The template
-is written here: the reference package is GPL, and only tests read by it.
+axis as ours. Where the image has another frame the model is turned into that one, and so are its pixels, by taking the nearest: to look at,
+not to fit again. The template is written here: the reference package is GPL, and only tests read by it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from fitcore import ConfigError, Result
 from fitcore.samples import Samples
@@ -35,8 +36,8 @@ WEIGHTS = "probability_weights"
 """Name of the last column of a chain, by which the reference package finds the weights."""
 UNUSED_NOISE = 1e8
 """Where a pixel is not used: the standard has no other way than the mask to say so, and NaN is none of it."""
-LEAST_TURN = 1e-6
-"""Degrees: below it an image counts as having north up."""
+NEAREST = 1e-9
+"""Of two pixels that are equally near, the first."""
 GAMMA_OF_ISOTHERMAL = 2.0
 
 
@@ -93,6 +94,7 @@ def coolest_files(scene: Scene, result: Result, stem: str, about: Mapping[str, A
                 "theta_E on the intermediate axis; phi_ext is the direction in which images are stretched",
                 "point estimates are the sample of largest likelihood; a free constant sky was fitted beside the light",
                 "light before the PSF, in the image's unit per image pixel",
+                "an image that is not upright was turned by taking the nearest pixels: to look at, not to fit again",
             ],
         },
         "coordinates_origin": _origin(scene),
@@ -208,44 +210,52 @@ def _light(scene: Scene, root: str) -> tuple[dict[str, bytes], dict[str, Any], d
 def _side(scene: Scene) -> int:
     """Pixels on a side of the largest square about the middle of the image, within reason."""
     n = min(*scene.dataset.shape, MOST_PIXELS_ON_A_SIDE)
-    return n if (scene.dataset.shape[0] - n) % 2 == 0 else n - 1
+    return n if (scene.dataset.shape[0] - n) % 2 == 0 else n - 1  # so that pixels of an upright image stay what they are
 
 
-def _is_upright(scene: Scene) -> bool:
-    """Whether the image has north up and east to the left, and a middle that a square can share."""
-    n_y, n_x = scene.dataset.shape
-    turn = math.remainder(scene.dataset.position_angle_of_y, 360.0)
-    return abs(turn) < LEAST_TURN and not scene.dataset.is_mirrored and (n_y - n_x) % 2 == 0
+def _turned(scene: Scene, plane: Array, outside: float) -> Array:
+    """A plane of the input on the square with north up, by the nearest pixel; the middle of an upright image as it is."""
+    n, scale = _side(scene), scene.dataset.pixel_scale
+    axis = (np.arange(n) - 0.5 * (n - 1)) * scale
+    x, y = conventions.image_axes(*np.meshgrid(axis, axis), scene.dataset.position_angle_of_y, scene.dataset.is_mirrored)
+    columns, rows = (np.round(part - NEAREST).astype(int) for part in scene.pixel(x, y))
+    n_y, n_x = plane.shape
+    inside = (columns >= 0) & (columns < n_x) & (rows >= 0) & (rows < n_y)
+    return np.where(inside, plane[np.where(inside, rows, 0), np.where(inside, columns, 0)], outside)
+
+
+def _turned_psf(scene: Scene) -> Array:
+    """The PSF with north up, on a square of its larger side, by linear interpolation, of unit sum; an upright square as it is."""
+    psf, dataset = scene.dataset.psf, scene.dataset
+    n = max(psf.shape)
+    axis = np.arange(n) - 0.5 * (n - 1)
+    x, y = conventions.image_axes(*np.meshgrid(axis, axis), dataset.position_angle_of_y, dataset.is_mirrored)
+    n_y, n_x = psf.shape
+    turned = ndimage.map_coordinates(psf, [y + 0.5 * (n_y - 1), x + 0.5 * (n_x - 1)], order=1, mode="constant")
+    return turned / turned.sum()
 
 
 def _observation(scene: Scene, root: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     """``observation``, ``instrument`` and ``likelihoods``, with the files that they name."""
     dataset = scene.dataset
-    n_y, n_x = dataset.psf.shape
-    scale = dataset.pixel_scale
-    files = {f"{root}.psf.fits": plain_image(dataset.psf)}
-    spans = [(-0.5 * n * scale, 0.5 * n * scale) for n in (n_x, n_y)]
-    psf = {"type": "PixelatedPSF", "description": None, "pixels": _grid(f"{root}.psf.fits", spans[0], spans[1], n_x, n_y)}
-    if n_x != n_y:  # the reference package takes rows for columns
-        psf, files = {"type": None, "description": "not square, and left out"}, {}
-    instrument = {"name": "", "band": ascii_text(dataset.band), "pixel_size": scale, "readout_noise": 0.0, "psf": psf}
-    observation = {"exposure_time": None, "mag_sky_brightness": None, "mag_zero_point": dataset.magnitude_zero_point}
-    if not _is_upright(scene):
-        observation |= {"pixels": _grid(None, (0, 0), (0, 0), 0, 0), "noise": {"type": None}}
-        return {"observation": observation, "instrument": instrument, "likelihoods": None}, files
-    n = _side(scene)
-    rows, columns = ((size - n) // 2 for size in dataset.shape)
-    window = (slice(rows, rows + n), slice(columns, columns + n))
-    noise = scene.planes["noise"][window]
-    half = 0.5 * n * scale
+    files: dict[str, bytes] = {}
 
     def grid(name: str, plane: Array) -> dict[str, Any]:
         files[f"{root}.{name}.fits"] = plain_image(plane)
-        return _grid(f"{root}.{name}.fits", (-half, half), (-half, half), n, n)
+        half = 0.5 * len(plane) * dataset.pixel_scale
+        return _grid(f"{root}.{name}.fits", (-half, half), (-half, half), len(plane), len(plane))
 
-    observation["pixels"] = grid("data", scene.data[window])
-    observation["noise"] = {"type": "NoiseMap", "noise_map": grid("noise", np.where(noise > 0, noise, UNUSED_NOISE))}
-    likelihoods = [{"type": "ImagingDataLikelihood", "mask": grid("mask", scene.planes["mask"][window])}]
+    psf = {"type": "PixelatedPSF", "description": None, "pixels": grid("psf", _turned_psf(scene))}
+    instrument = {"name": "", "band": ascii_text(dataset.band), "pixel_size": dataset.pixel_scale, "readout_noise": 0.0, "psf": psf}
+    noise = scene.planes["noise"]
+    observation = {
+        "exposure_time": None,
+        "mag_sky_brightness": None,
+        "mag_zero_point": dataset.magnitude_zero_point,
+        "pixels": grid("data", _turned(scene, scene.data, 0.0)),
+        "noise": {"type": "NoiseMap", "noise_map": grid("noise", _turned(scene, np.where(noise > 0, noise, UNUSED_NOISE), UNUSED_NOISE))},
+    }
+    likelihoods = [{"type": "ImagingDataLikelihood", "mask": grid("mask", _turned(scene, scene.planes["mask"], 0.0))}]
     return {"observation": observation, "instrument": instrument, "likelihoods": likelihoods}, files
 
 

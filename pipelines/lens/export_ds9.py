@@ -118,7 +118,7 @@ def _text(frame: str, regions: Sequence[Region], place: Callable[[Array], Array]
     ]
     lines = ["# Region file format: DS9 version 4.1", *(f"# {line}" for line in told)]
     lines += ['global color=green width=1 font="helvetica 10 normal" select=1 edit=1 move=1 delete=1 include=1 source=1', frame]
-    digits = 8 if scale is None else 5
+    digits = 10 if scale is None else 5
     for region in regions:
         points = place(region.points)
         numbers = ",".join(f"{value:.{digits}f}" for value in points.ravel())

@@ -286,7 +286,7 @@ def test_a_stem_is_a_file_name(stem: str) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_hostile_names(form: str, tmp_path: Path) -> None:
     item = hostile()
-    files = FORMATS[form](item.with_columns(HOSTILE[:6]) if form == "corner" else item)
+    files = FORMATS[form](item.with_columns([HOSTILE[i] for i in (1, 3, 5)]) if form == "corner" else item)
     for name, data in files.items():
         assert re.fullmatch(r"lens(\.[a-z]+)+", name)
         if form in ("csv", "getdist", "anesthetic"):
