@@ -262,7 +262,7 @@ def export(
         try:
             files, notes = files_of(item, wanted[name], name, data)
             paths = write(files, output or FOLDER / item.note["name"], is_forced=force)
-        except FitcoreError as error:
+        except (FitcoreError, OSError) as error:
             if len(items) == 1:
                 raise
             typer.echo(printable(f"error: {item.note['name']}: {error}"), err=True)
