@@ -267,12 +267,12 @@ def corner_files(posterior: Posterior) -> Files:
     labels = {
         path: label if len(label) <= LONGEST_LABEL or "$" in label else f"{label[: LONGEST_LABEL - 3]}..." for path, label in labels.items()
     }
-    shown.samples.to_corner(labels=labels, fig=figure, plot_datapoints=False, max_n_ticks=3, quiet=True)
+    shown.samples.to_corner(labels=labels, fig=figure, plot_datapoints=False, max_n_ticks=3, labelpad=0.1, quiet=True)
     figure.suptitle(posterior.stem, x=0.98, ha="right", parse_math=False)
     files = {}
     for kind, metadata in (("png", {"Software": "fitcore"}), ("pdf", {"Creator": "fitcore", "CreationDate": None})):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, bbox_inches="tight", metadata=metadata)
         files[f"{posterior.stem}.corner.{kind}"] = buffer.getvalue()
     return files
 
