@@ -243,7 +243,9 @@ def _is_content(path: Path, data: bytes) -> bool:
 @guarded
 def export(
     names: Annotated[list[str], typer.Argument(help="Names of datasets, or their folders where these have the same names.")],
-    to: Annotated[str, typer.Option("--to", help="corner, getdist, anesthetic, arviz, csv; of a lens also fits, ds9, coolest.")],
+    to: Annotated[
+        str, typer.Option("--to", help="corner, getdist, anesthetic, arviz, csv; of a lens also fits, ds9, coolest; with commas.")
+    ],
     store: StoreOption = None,
     stage: StageOption = None,
     pipeline: PipelineOption = None,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
-from fitcore import canonical, references
+from fitcore import __version__, canonical, references
 from fitcore.references import Reference, bibliography, names_in, reference, references_of
 
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = {key: value for key, value in vars(references).items() if isinstance(value, Reference)}
 NEEDED = {
     "article": {"author", "title", "journal", "year"},
@@ -69,3 +72,17 @@ def test_an_entry_is_told_once_with_all_its_reasons() -> None:
     one = reference("k", author="A", year="1")
     text = bibliography([one.because("this"), one.because("that"), one.because("this")])
     assert text == "% this; that\n@article{k,\n  author = {A},\n  year   = {1}\n}\n"
+
+
+def test_the_citation_file_is_of_this_version() -> None:
+    """With what the Citation File Format 1.2 asks for, and nothing that contradicts the package."""
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(told)
+    assert told["cff-version"] == "1.2.0"
+    assert str(told["version"]) == __version__
+    assert told["license"] == "MIT"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", str(told["date-released"]))
+    assert told["title"] == dict(references.FITCORE.fields)["title"].replace("{", "").replace("}", "")
+    nautilus = dict(references.NAUTILUS.fields)
+    assert told["references"][0]["doi"] == nautilus["doi"]
+    assert f"{told['references'][0]['start']}--{told['references'][0]['end']}" == nautilus["pages"]
