@@ -217,7 +217,8 @@ def _turned(scene: Scene, plane: Array, outside: float) -> Array:
     """A plane of the input on the square with north up, by the nearest pixel; the middle of an upright image as it is."""
     n, scale = _side(scene), scene.dataset.pixel_scale
     axis = (np.arange(n) - 0.5 * (n - 1)) * scale
-    x, y = conventions.image_axes(*np.meshgrid(axis, axis), scene.dataset.position_angle_of_y, scene.dataset.is_mirrored)
+    west, north = np.meshgrid(axis, axis)
+    x, y = conventions.image_axes(west, north, scene.dataset.position_angle_of_y, scene.dataset.is_mirrored)
     columns, rows = (np.round(part - NEAREST).astype(int) for part in scene.pixel(x, y))
     n_y, n_x = plane.shape
     inside = (columns >= 0) & (columns < n_x) & (rows >= 0) & (rows < n_y)
@@ -229,7 +230,8 @@ def _turned_psf(scene: Scene) -> Array:
     psf, dataset = scene.dataset.psf, scene.dataset
     n = max(psf.shape)
     axis = np.arange(n) - 0.5 * (n - 1)
-    x, y = conventions.image_axes(*np.meshgrid(axis, axis), dataset.position_angle_of_y, dataset.is_mirrored)
+    west, north = np.meshgrid(axis, axis)
+    x, y = conventions.image_axes(west, north, dataset.position_angle_of_y, dataset.is_mirrored)
     n_y, n_x = psf.shape
     turned = ndimage.map_coordinates(psf, [y + 0.5 * (n_y - 1), x + 0.5 * (n_x - 1)], order=1, mode="constant")
     return turned / turned.sum()
