@@ -12,7 +12,7 @@ import typer
 
 from fitcore import ConfigError, Store, StoreError
 from fitcore.stored import summary_of
-from flows import catalogue, deploying, doctor, early, lasting, settings, status, upkeep
+from flows import catalogue, deploying, doctor, early, exporting, lasting, settings, status, upkeep
 from flows.command import StoreOption, existing, guarded, named, output
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import parse_duration, run_datasets
@@ -23,6 +23,8 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help="Fit models to data by chains of searches."
 )
 app.add_typer(server, name="server")
+app.command(epilog="Example: fitcore export J0252+0039 --to getdist,csv --store results")(exporting.export)
+app.command(epilog="Example: fitcore bib J0252+0039 --store results > used.bib")(exporting.bib)
 
 PipelineOption = Annotated[str, typer.Option("--pipeline", help="Short name of an installed pipeline.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")]

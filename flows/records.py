@@ -53,6 +53,7 @@ class _Noted(_Strict):
     seed: int
     settings: dict[str, dict[str, Any]]
     report: str
+    dataset: str = ""
 
 
 def report_path(store: Store, pipeline: str, name: str) -> Path:
@@ -103,6 +104,7 @@ def record(
         "seed": request["seed"],
         "settings": request["settings"],
         "report": request["target"],
+        "dataset": request["dataset"],
     }
     store.record_run(dataset.name, entry.name, {name: result.digest for name, result in results.items()}, extra)
 

@@ -145,6 +145,10 @@ class Store:
         """The digests of all committed results, or of those that begin so; sorted."""
         return sorted(d for d in self._layout.digests() if d.startswith(beginning) and self._layout.manifest(d).exists())
 
+    def parts(self, digest: str) -> list[str]:
+        """Names of what is committed under a digest: "result" first, then its parts, such as "latents"."""
+        return upkeep.parts(self._layout, digest)
+
     def quarantine(self, digest: str, reason: str) -> Path | None:
         """Move a result and its parts out of the way, with the reason; where they are now, None if there were none."""
         folder = self._layout.result_folder(digest)

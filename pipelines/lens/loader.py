@@ -270,7 +270,7 @@ def wcs_facts(header: fits.Header) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
-            wcs = WCS(_sky_cards(header)).celestial
+            wcs = WCS(sky_cards(header)).celestial
             if not wcs.has_celestial:
                 return {}
             scales = proj_plane_pixel_scales(wcs) * 3600.0
@@ -286,7 +286,7 @@ def wcs_facts(header: fits.Header) -> dict[str, Any]:
     }
 
 
-def _sky_cards(header: fits.Header) -> fits.Header:
+def sky_cards(header: fits.Header) -> fits.Header:
     """The cards of a header that say where the sky is, each once, without the distortions, which a mean pixel scale does not need."""
     found = fits.Header()
     for card in header.cards:
@@ -345,7 +345,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
         "neighbors": tuple(info.neighbors) if isinstance(info.neighbors, list) else None if info.neighbors != "none" else "none",
         "noise_factor": info.noise_factor,
     }
-    files, extensions = _files(folder, info)
+    files, extensions = files_of(folder, info)
     fields = read_fits(files, extensions, facts)
     for path in sorted(folder.glob("mask*.fits")):
         plane, _ = read_plane(path, None, "mask")
@@ -363,7 +363,8 @@ def refuse_odd_files(folder: Path) -> None:
             raise DataError(f"{path} is not a plain file but a pipe, socket, device or broken link. Put a plain file there, or remove it.")
 
 
-def _files(folder: Path, info: Info) -> tuple[dict[str, Path], dict[str, str | int]]:
+def files_of(folder: Path, info: Info) -> tuple[dict[str, Path], dict[str, str | int]]:
+    """The files of image, noise and PSF in a folder, and the extensions that hold them where these are named."""
     found = {role: next((folder / name for name in names if (folder / name).is_file()), None) for role, names in NAMES.items()}
     files = {role: path for role, path in found.items() if path is not None}
     if len(files) == len(NAMES):
