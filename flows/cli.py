@@ -13,7 +13,8 @@ import typer
 from fitcore import ConfigError, Store, StoreError
 from fitcore.stored import summary_of
 from flows import catalogue, deploying, doctor, early, lasting, settings, status, upkeep
-from flows.command import StoreOption, existing, guarded, named, output
+from flows.command import PipelineOption, SeedOption, StoreOption, existing, guarded, named, output
+from flows.commands.plan import plan
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import parse_duration, run_datasets
 from flows.records import checked, row_of
@@ -23,9 +24,6 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help="Fit models to data by chains of searches."
 )
 app.add_typer(server, name="server")
-
-PipelineOption = Annotated[str, typer.Option("--pipeline", help="Short name of an installed pipeline.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")]
 
 
 @app.command(epilog="Example: fitcore run lenses/J0252+0039 --store results")
@@ -64,6 +62,9 @@ def run(
         output().print(rows_table(rows))
     early.ignore()
     raise typer.Exit(code)
+
+
+app.command(epilog="Example: fitcore plan lenses/J0252+0039 --store results")(plan)
 
 
 @app.command(name="status", epilog="Example: fitcore status --store results")

@@ -18,6 +18,9 @@ from flows.database import DatabaseError
 from flows.launch import INTERRUPTED_TWICE, WRONG_INPUT
 from flows.server import ServerError
 
+PipelineOption = Annotated[str, typer.Option("--pipeline", help="Short name of an installed pipeline.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Replace a search setting: stage.field=value.")]
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of the results [default: $FITCORE_STORE or ./results].")]
 
 
