@@ -13,7 +13,8 @@ import typer
 from fitcore import ConfigError, Store, StoreError
 from fitcore.stored import summary_of
 from flows import catalogue, deploying, doctor, early, lasting, settings, status, upkeep
-from flows.command import PipelineOption, SeedOption, StoreOption, existing, guarded, named, output
+from flows.command import PipelineOption, SeedOption, SetOption, StoreOption, chosen, existing, guarded, named, output
+from flows.commands.init import init
 from flows.commands.plan import plan
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import parse_duration, run_datasets
@@ -30,10 +31,10 @@ app.add_typer(server, name="server")
 @guarded
 def run(
     datasets: Annotated[list[Path], typer.Argument(help="Dataset folders.")],
-    pipeline: PipelineOption = "lens",
+    pipeline: PipelineOption = None,
     store: StoreOption = None,
-    seed: SeedOption = 0,
-    override: Annotated[list[str] | None, typer.Option("--set", help="Replace a search setting: stage.field=value.")] = None,
+    seed: SeedOption = None,
+    override: SetOption = None,
     time_limit: Annotated[str | None, typer.Option("--time-limit", help="Save and end after so long, such as 90m; exit code 75.")] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Datasets side by side [default: as many as cores and memory allow].")
@@ -43,17 +44,20 @@ def run(
 ) -> None:
     """Run the chain on each dataset. Run again, it answers from the store; after a kill, it goes on."""
     given = settings.read()
+    choice = chosen(given, pipeline=pipeline, seed=seed, store=store)
+    limit = given.time_limit if time_limit is None else time_limit
     display = Display(quiet=quiet, no_color=given.no_color)
     code, rows = run_datasets(
         datasets,
-        pipeline_name=pipeline,
+        pipeline_name=choice.pipeline,
         store=Store(named(store), key=given.key),
-        seed=seed,
+        seed=choice.seed,
         overrides=override or [],
         settings=given,
         display=display,
-        time_limit=None if time_limit is None else parse_duration(time_limit),
-        jobs=jobs,
+        time_limit=None if limit is None else parse_duration(limit),
+        jobs=jobs or given.jobs,
+        origins=choice.origins,
     )
     if json:
         for row in rows:
@@ -64,6 +68,7 @@ def run(
     raise typer.Exit(code)
 
 
+app.command(epilog="Example: fitcore init")(init)
 app.command(epilog="Example: fitcore plan lenses/J0252+0039 --store results")(plan)
 
 
@@ -153,10 +158,12 @@ def show(
 @app.command(epilog="Example: fitcore simulate example/lens --seed 1")
 @guarded
 def simulate(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")], seed: SeedOption = 0, pipeline: PipelineOption = "lens"
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")] = 0,
+    pipeline: PipelineOption = None,
 ) -> None:
     """Write a simulated dataset with its truth beside it."""
-    entry = catalogue.find(pipeline)
+    entry = catalogue.find(chosen(settings.read(), pipeline=pipeline).pipeline)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already and is not an empty folder; name a new one. Nothing was written.")
     try:
@@ -195,12 +202,14 @@ def why_miss(
     first: Annotated[str, typer.Argument(help="A name in the store, NAME:STAGE, the beginning of a digest, or a dataset's folder.")],
     second: Annotated[str, typer.Argument(help="What to compare it with; a folder means what would be asked now.")],
     store: StoreOption = None,
-    pipeline: PipelineOption = "lens",
-    seed: SeedOption = 0,
+    pipeline: PipelineOption = None,
+    seed: SeedOption = None,
 ) -> None:
     """Which fields of two requests differ: why one is not answered by the other's result."""
     kept = existing(store)
-    one, other = (upkeep.specs_of(text, kept, pipeline, seed) for text in (first, second))
+    given = settings.read()
+    choice = chosen(given, pipeline=pipeline, seed=seed)
+    one, other = (upkeep.specs_of(text, kept, choice.pipeline, choice.seed, given.searches) for text in (first, second))
     for line in upkeep.why_miss(one, other):
         typer.echo(line)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,10 @@ from flows.database import DatabaseError
 from flows.launch import INTERRUPTED_TWICE, WRONG_INPUT
 from flows.server import ServerError
 
-PipelineOption = Annotated[str, typer.Option("--pipeline", help="Short name of an installed pipeline.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")]
+PipelineOption = Annotated[
+    str | None, typer.Option("--pipeline", help="Short name of an installed pipeline [default: lens, or the settings file's].")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random number [default: 0, or the settings file's].")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Replace a search setting: stage.field=value.")]
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of the results [default: $FITCORE_STORE or ./results].")]
 
@@ -49,6 +52,22 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
     typer.echo(printable(f"warning: {message}"), err=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Pipeline and seed in force, and the origins of these and of the store."""
+
+    pipeline: str
+    seed: int
+    origins: dict[str, str]
+
+
+def chosen(given: settings.Settings, *, pipeline: str | None = None, seed: int | None = None, store: Path | None = None) -> Choice:
+    """What options say, and what the settings say where an option is not given."""
+    asked = {"pipeline": pipeline, "seed": seed, "store": store}
+    origins = {name: given.origins.get(name, settings.DEFAULT) if value is None else settings.OPTION for name, value in asked.items()}
+    return Choice(pipeline=given.pipeline if pipeline is None else pipeline, seed=given.seed if seed is None else seed, origins=origins)
 
 
 def named(store: Path | None) -> Path:

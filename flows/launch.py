@@ -21,7 +21,7 @@ from flows.engines import check
 from flows.lasting import preferred
 from flows.protocol import SERVER_LOST
 from flows.records import checked, report_path, row_of, unfinished_row
-from flows.settings import Settings
+from flows.settings import FILE, OPTION, Settings
 from flows.supervisor import supervise
 
 DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED_TWICE = 0, 1, 2, 130
@@ -107,6 +107,20 @@ def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, An
     return settings
 
 
+def searched(settings: Settings, overrides: Sequence[str], entry: Entry) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Search settings to replace, by stage and field, and whether each is the settings file's or an option's, by ``stage.field``.
+
+    What the settings file says of stages that a pipeline does not have is for other pipelines.
+    """
+    options = parse_settings(overrides, entry)
+    replaced = {stage: dict(fields) for stage, fields in settings.searches.items() if stage in entry.stage_names}
+    origins = {f"{stage}.{field}": FILE for stage, fields in replaced.items() for field in fields}
+    for stage, fields in options.items():
+        replaced.setdefault(stage, {}).update(fields)
+        origins |= {f"{stage}.{field}": OPTION for field in fields}
+    return replaced, origins
+
+
 def stored_row(plan: Plan, entry: Entry, pipeline: Pipeline, store: Store, seed: int) -> dict[str, Any] | None:
     """The row of a chain that is in the store whole, with its latent variables and its report; None where anything is missing."""
     results = stored_results(pipeline, plan.dataset, store, seed=seed)
@@ -170,14 +184,16 @@ def run_datasets(
     display: Display,
     time_limit: float | None = None,
     jobs: int | None = None,
+    origins: Mapping[str, str] | None = None,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Run the chain on each dataset, for ``time_limit`` seconds at most; exit code and rows in the order of ``paths``.
 
-    ``jobs`` datasets run side by side, by default as many as cores and memory allow.
+    ``jobs`` datasets run side by side, by default as many as cores and memory allow. ``origins`` says whether pipeline, store and seed are
+    a default, the settings file's, the environment's or an option's.
     """
     check(settings.engine)
     entry = find(pipeline_name)
-    replaced = parse_settings(overrides, entry)
+    replaced, where = searched(settings, overrides, entry)
     plans, rows = load_all(paths, entry, store, display)
     chains = {plan.path: chain_of(entry, plan.dataset, replaced) for plan in plans}
     waiting: list[Plan] = []
@@ -190,7 +206,7 @@ def run_datasets(
     interrupts = 0
     if waiting:
         store.check_writable()
-        job = _job(waiting, entry, chains, store=store, seed=seed, replaced=replaced)
+        job = _job(waiting, entry, chains, store=store, seed=seed, replaced=replaced, origins={**(origins or {}), **where})
         lanes = min(len(waiting), jobs or most_lanes(settings.threads))
         job |= {"lanes": lanes, "threads": max(1, settings.threads // lanes)}
         n_done = len(rows)
@@ -223,6 +239,7 @@ def _job(
     store: Store,
     seed: int,
     replaced: Mapping[str, Mapping[str, Any]],
+    origins: Mapping[str, str],
 ) -> dict[str, Any]:
     datasets = [
         {
@@ -242,6 +259,7 @@ def _job(
         "seed": seed,
         "latent_stage": entry.latent_stage,
         "settings": replaced,
+        "origins": dict(origins),
     }
     return {"datasets": datasets, "common": common}
 

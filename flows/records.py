@@ -10,8 +10,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fitcore import Pipeline, Result, StageOutcome, Store, StoreError
+from fitcore import Pipeline, Result, Stage, StageOutcome, Store, StoreError
 from flows.catalogue import Entry
+from flows.settings import DEFAULT, Settings
+
+ABOUT_RUNS = ("threads", "cache", "engine", "engine_address", "latents_resources", "prefect_api_url", "server_seconds", "key_file")
 
 
 class _Strict(BaseModel):
@@ -86,6 +89,22 @@ def command_of(request: Mapping[str, Any]) -> str:
         for field, value in fields.items():
             words += ["--set", f"{stage}.{field}={value}"]
     return shlex.join(words)
+
+
+def in_force(settings: Settings, request: Mapping[str, Any], stage: Stage, seed: int) -> dict[str, dict[str, Any]]:
+    """Every setting of a stage's run, defaults included: its ``value``, and ``from`` where it is (default, file, environment, option or
+    deployment). The fields of the stage's search are named ``search.FIELD``, and ``stage_seed`` is what the search gets for the seed.
+    """
+    origins: Mapping[str, str] = request.get("origins", {})
+    told = {
+        name: {"value": value, "from": settings.origins.get(name, DEFAULT)} for name, value in settings.asked.items() if name in ABOUT_RUNS
+    }
+    for name in ("pipeline", "store", "seed"):
+        told[name] = {"value": request[name], "from": origins.get(name, DEFAULT)}
+    told["stage_seed"] = {"value": seed, "from": "the seed and the name of the stage"}
+    for field, value in list(stage.search.identity().items())[2:]:
+        told[f"search.{field}"] = {"value": value, "from": origins.get(f"{stage.name}.{field}", DEFAULT)}
+    return told
 
 
 def record(

@@ -25,7 +25,7 @@ from flows import catalogue
 from flows.attempts import unfinished_attempts
 from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
-from flows.records import command_of, links_of, record, report_path
+from flows.records import command_of, in_force, links_of, record, report_path
 from flows.settings import read
 
 SECONDS_BETWEEN_EVENTS = 0.5
@@ -89,6 +89,10 @@ class Worker:
                 progress=lambda event: self._progress(request, event),
                 stop=lambda: self.is_stopping,
                 about={"dataset": dataset.name, "command": command_of(request)},
+                provenance={
+                    "dataset": dataset.name,
+                    "settings": in_force(read(), request, pipeline.stage(request["stage"]), pipeline.stage_seed(seed, request["stage"])),
+                },
             )
             return {**outcome.to_dict(), "effort": asdict(store.effort(outcome.digest))}
         if operation == "latents":
