@@ -16,6 +16,7 @@ from flows import catalogue, deploying, doctor, early, lasting, settings, status
 from flows.command import PipelineOption, SeedOption, SetOption, StoreOption, chosen, existing, guarded, named, output
 from flows.commands.init import init
 from flows.commands.plan import plan
+from flows.commands.report import report
 from flows.console import Display, csv_text, json_line, one_line, printable, quantity, rows_table
 from flows.launch import parse_duration, run_datasets
 from flows.records import checked, row_of
@@ -153,6 +154,9 @@ def show(
             console.print(f"  {one_line(path):<32} {quantity(value)}", markup=False)
     if row["reasons"]:
         console.print(printable("\n" + "\n".join(row["reasons"])), markup=False)
+
+
+app.command(epilog="Example: fitcore report J0252+0039 --store results")(report)
 
 
 @app.command(epilog="Example: fitcore simulate example/lens --seed 1")

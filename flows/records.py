@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fitcore import Pipeline, Result, Stage, StageOutcome, Store, StoreError
+from fitcore import ConfigError, Pipeline, Result, Stage, StageOutcome, Store, StoreError, canonical
+from fitcore.chain import asked
+from fitcore.identity import form_differences
 from flows.catalogue import Entry
 from flows.settings import DEFAULT, Settings
 
@@ -56,6 +58,7 @@ class _Noted(_Strict):
     seed: int
     settings: dict[str, dict[str, Any]]
     report: str
+    dataset: str = ""
 
 
 def report_path(store: Store, pipeline: str, name: str) -> Path:
@@ -122,8 +125,28 @@ def record(
         "seed": request["seed"],
         "settings": request["settings"],
         "report": request["target"],
+        "dataset": request["dataset"],
     }
     store.record_run(dataset.name, entry.name, {name: result.digest for name, result in results.items()}, extra)
+
+
+def refuse_others(pipeline: Pipeline, dataset: Any, store: Store, request: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a dataset, as it would be asked now, is not what the digests of a request are of: with what differs."""
+    requests = asked(pipeline, dataset, store, seed=request["seed"])
+    for stage, digest in request["digests"].items():
+        record = store.lookup(digest)
+        if record is None:
+            raise ConfigError(
+                f"The result of stage {stage!r} ({digest[:12]}) is not in the store {store.path} any more. Run the chain again: "
+                f"{command_of(request)}."
+            )
+        if stage not in requests or requests[stage].digest != digest:
+            lines = form_differences(record.spec, canonical(requests[stage].specification)) if stage in requests else []
+            told = "; ".join(lines[:3]) or "that the pipeline has other stages now"
+            raise ConfigError(
+                f"{request['dataset']} is not what was fitted as {dataset.name!r}: stage {stage!r} differs in {told}. Name the folder that "
+                f"was fitted by --dataset, or fit this one: {command_of(request)}."
+            )
 
 
 def checked(run: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -60,14 +60,14 @@ def test_what_is_saved_and_whether_it_would_be_used(tmp_path: Path) -> None:
 def writes(store: Store) -> list[Any]:
     key = digest({"n": 9})
     return [
-        lambda: store.check_writable(),
+        store.check_writable,
         lambda: store.commit(key, arrays={}, attributes={}, spec=canonical({"n": 9})),
         lambda: store.record_run("a", "b", {}),
         lambda: store.lease(key),
         lambda: store.checkpoint(key),
         lambda: store.write_internal(key, b"x"),
         lambda: store.collect_garbage(dry_run=False),
-        lambda: store.rebuild_runs(),
+        store.rebuild_runs,
         lambda: store.paths(key).output_path,
     ]
 

@@ -1,0 +1,58 @@
+"""`fitcore report`: a report written once more, by a worker process, from the store, the note of the run and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fitcore import ConfigError, Store
+from flows.protocol import RemoteError
+from flows.records import checked, report_path
+from flows.worker_client import WorkerProcess
+
+
+def target_of(store: Store, run: Mapping[str, Any], output: Path | None, *, is_one: bool) -> Path:
+    """Where a report goes: its own place in the store, the file that is named, or a file of its name in the folder that is named."""
+    if output is None:
+        return report_path(store, run["pipeline"], run["name"])
+    return output.absolute() if is_one and not output.is_dir() else output.absolute() / f"{run['name']}.html"
+
+
+def rewritten(worker: WorkerProcess, store: Store, run: Mapping[str, Any], target: Path, folder: Path | None) -> str:
+    """The path of the report of a noted run, written anew.
+
+    Raises
+    ------
+    ConfigError
+        when the data are not known, not there, or not those that were fitted; and for whatever the worker says.
+    StoreError
+        when the note of the run cannot be used.
+    """
+    extra = checked(run)["extra"]
+    name, known = run["name"], extra.get("dataset") or None
+    place = folder if folder is not None else None if known is None else Path(known)
+    if place is None:
+        raise ConfigError(
+            f"Where the data of {name!r} are was not noted: an earlier fitcore ran it. Name their folder: fitcore report {name} --dataset "
+            "FOLDER."
+        )
+    if not place.exists():
+        raise ConfigError(
+            f"The data of {name!r} were in {place}, and nothing is there now. A report is drawn from the data: bring them back, or say "
+            f"where they are: fitcore report {name} --dataset FOLDER."
+        )
+    try:
+        return worker.ask(
+            "page",
+            dataset=str(place.absolute()),
+            pipeline=run["pipeline"],
+            store=str(store.path),
+            seed=extra["seed"],
+            settings=extra["settings"],
+            digests=dict(run["stages"]),
+            cached=[outcome["name"] for outcome in extra["outcomes"] if outcome["cached"]],
+            target=str(target),
+        )
+    except RemoteError as error:
+        raise ConfigError(error.message) from error
