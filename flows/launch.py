@@ -15,16 +15,14 @@ from fitcore import ConfigError, FitcoreError, Pipeline, Store, StoreError, stor
 from fitcore.chain import outcome_of
 from fitcore.stored import latents_part
 from flows.catalogue import Entry, chain_of, check_stages, find
+from flows.codes import DONE, INTERRUPTED, INTERRUPTED_TWICE, SOME_FAILED
 from flows.console import Display
-from flows.early import INTERRUPTED
 from flows.engines import check
 from flows.lasting import preferred
 from flows.protocol import SERVER_LOST
 from flows.records import checked, report_path, row_of, unfinished_row
 from flows.settings import FILE, OPTION, Settings
 from flows.supervisor import supervise
-
-DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED_TWICE = 0, 1, 2, 130
 
 MOST_LANES = 16
 LANE_BYTES = 3e9

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from fitcore import ConfigError, Store
+from fitcore import ConfigError, FitcoreError, Store
+from flows.console import Display
 from flows.protocol import RemoteError
 from flows.records import checked, report_path
+from flows.settings import Settings
 from flows.worker_client import WorkerProcess
 
 
@@ -19,7 +22,30 @@ def target_of(store: Store, run: Mapping[str, Any], output: Path | None, *, is_o
     return output.absolute() if is_one and not output.is_dir() else output.absolute() / f"{run['name']}.html"
 
 
-def rewritten(worker: WorkerProcess, store: Store, run: Mapping[str, Any], target: Path, folder: Path | None) -> str:
+def rewritten(
+    store: Store, runs: Sequence[Mapping[str, Any]], output: Path | None, folder: Path | None, settings: Settings, display: Display
+) -> Iterator[dict[str, Any]]:
+    """``name``, ``pipeline`` and ``report`` (or ``error``) of each of some noted runs, whose reports are written anew.
+
+    Raises
+    ------
+    FitcoreError
+        for the only one; of several, the others are written.
+    """
+    with closing(WorkerProcess(display.hear, settings.threads)) as worker, display:
+        for run in runs:
+            told = {"name": run["name"], "pipeline": run["pipeline"]}
+            display.hear({"event": "dataset", "name": run["name"]})
+            try:
+                target = target_of(store, run, output, is_one=len(runs) == 1)
+                yield {**told, "report": _rewritten(worker, store, run, target, folder)}
+            except FitcoreError as error:
+                if len(runs) == 1:
+                    raise
+                yield {**told, "error": str(error)}
+
+
+def _rewritten(worker: WorkerProcess, store: Store, run: Mapping[str, Any], target: Path, folder: Path | None) -> str:
     """The path of the report of a noted run, written anew.
 
     Raises

@@ -102,7 +102,7 @@ def test_doctor_tells_each_finding(told: Any, monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("FITCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     text = told("doctor", "--store", tmp_path / "store")
-    assert [line[:5] for line in text.splitlines()] == ["ok   "] * 7
+    assert [line[:5] for line in text.splitlines()] == ["ok   "] * 12
     (tmp_path / "file").touch()
     assert "BAD  store: " in told("doctor", "--store", tmp_path / "file", code=1)
 
