@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from fitcore import ConfigError, FitcoreError, Pipeline, Store, StoreError, stored_results
+from fitcore import ConfigError, DataError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
 from fitcore.stored import latents_part
 from flows.catalogue import Entry, chain_of, check_stages, find
@@ -88,7 +89,7 @@ def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, An
         key, equals, text = item.partition("=")
         stage, dot, field = key.strip().partition(".")
         if not (equals and dot and stage and field):
-            raise ConfigError(f"--set {item!r} is not of the form stage.field=value, such as {entry.stage_names[-1]}.n_eff=1000.")
+            raise ConfigError(f"--set {item!r} is not of the form stage.field=value, such as {entry.latent_stage}.n_eff=1000.")
         check_stages(entry, [stage], f"--set {item!r}: ")
         try:
             value = yaml.safe_load(text)
@@ -140,6 +141,21 @@ def stored_row(plan: Plan, entry: Entry, pipeline: Pipeline, store: Store, seed:
     return row
 
 
+def place_hint(path: Path) -> str:
+    """What may have been meant by a path that holds no dataset: a neighbor of nearly that name, its folder, or the folders in it."""
+    if path.is_file():
+        return f" Did you mean its folder, {path.parent}?"
+    try:
+        if path.is_dir():
+            inside = [item for item in sorted(path.iterdir()) if not item.name.startswith(".")]
+            are_folders = bool(inside) and all(item.is_dir() for item in inside)
+            return f" If each of its {len(inside)} folders is a dataset: fitcore run {path}/*" if are_folders else ""
+        near = difflib.get_close_matches(path.name, [item.name for item in path.absolute().parent.iterdir()], 1)
+    except OSError:
+        return ""
+    return f" Did you mean '{path.parent / near[0]}'?" if near else ""
+
+
 def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
     """The datasets that can be read, and the rows of those that cannot, by path.
 
@@ -154,10 +170,13 @@ def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display
         try:
             dataset = entry.load(path)
         except FitcoreError as error:
-            if len(paths) == 1:
+            told = f"{error}{place_hint(path)}"
+            if len(paths) == 1 and told == str(error):
                 raise
-            display.say(f"{path}: {error}")
-            bad[str(path)] = unfinished_row(path.name, entry.name, "failed", str(error))
+            if len(paths) == 1:
+                raise DataError(told) from error
+            display.say(f"{path}: {told}")
+            bad[str(path)] = unfinished_row(path.name, entry.name, "failed", told)
             continue
         twin = next((plan for plan in plans if plan.dataset.name == dataset.name), None)
         if twin is not None:

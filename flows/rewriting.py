@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -32,42 +32,50 @@ def rewritten(
     FitcoreError
         for the only one; of several, the others are written.
     """
-    with closing(WorkerProcess(display.hear, settings.threads)) as worker, display:
+    with ExitStack() as stack:
+        worker: WorkerProcess | None = None
         for run in runs:
             told = {"name": run["name"], "pipeline": run["pipeline"]}
             display.hear({"event": "dataset", "name": run["name"]})
             try:
-                target = target_of(store, run, output, is_one=len(runs) == 1)
-                yield {**told, "report": _rewritten(worker, store, run, target, folder)}
+                place = place_of(run, folder)
+                if worker is None:
+                    worker = stack.enter_context(closing(WorkerProcess(display.hear, settings.threads)))
+                    stack.enter_context(display)
+                yield {**told, "report": _rewritten(worker, store, run, target_of(store, run, output, is_one=len(runs) == 1), place)}
             except FitcoreError as error:
                 if len(runs) == 1:
                     raise
                 yield {**told, "error": str(error)}
 
 
-def _rewritten(worker: WorkerProcess, store: Store, run: Mapping[str, Any], target: Path, folder: Path | None) -> str:
-    """The path of the report of a noted run, written anew.
+def place_of(run: Mapping[str, Any], folder: Path | None) -> Path:
+    """Where the data of a noted run are: in the folder that is named, or in the one that was noted.
 
     Raises
     ------
     ConfigError
-        when the data are not known, not there, or not those that were fitted; and for whatever the worker says.
+        when that is not known, or nothing is there.
     StoreError
         when the note of the run cannot be used.
     """
-    extra = checked(run)["extra"]
-    name, known = run["name"], extra.get("dataset") or None
-    place = folder if folder is not None else None if known is None else Path(known)
-    if place is None:
+    name, known = run["name"], checked(run)["extra"].get("dataset") or None
+    if folder is None and known is None:
         raise ConfigError(
             f"Where the data of {name!r} are was not noted: an earlier fitcore ran it. Name their folder: fitcore report {name} --dataset "
             "FOLDER."
         )
+    place = Path(str(known)) if folder is None else folder
     if not place.exists():
         raise ConfigError(
             f"The data of {name!r} were in {place}, and nothing is there now. A report is drawn from the data: bring them back, or say "
             f"where they are: fitcore report {name} --dataset FOLDER."
         )
+    return place
+
+
+def _rewritten(worker: WorkerProcess, store: Store, run: Mapping[str, Any], target: Path, place: Path) -> str:
+    extra = run["extra"]
     try:
         return worker.ask(
             "page",
