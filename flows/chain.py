@@ -240,6 +240,7 @@ def chain(
     target: str,
     settings: Settings,
     needs: dict[str, list[str]] | None = None,
+    origins: dict[str, str] | None = None,
 ) -> str:
     """One dataset through all stages of a pipeline, its latent variables and its report; the report's path.
 
@@ -250,7 +251,8 @@ def chain(
     stages : its stages in order; ``latent_stage`` is the one whose latent variables are computed.
     needs : names of the stages that each stage needs, by its name; None where each needs all before it.
     settings : search settings to replace, by stage and field.
+    origins : of pipeline, store, seed and ``stage.field``: file, environment or option; what is not there is a default.
     """
-    request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
+    request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings, "origins": origins or {}}
     with logged():
         return run_stages(stages, latent_stage, target, request, needs=needs)

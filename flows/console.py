@@ -92,6 +92,14 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def output(*, no_color: bool) -> Console:
+    """Standard output for tables: as wide as they need when it is not a terminal."""
+    console = Console(highlight=False, no_color=no_color, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 400
+    return console
+
+
 class Unfailing:
     """A stream whose reader may leave, or whose disk may fill up, and nobody notices: what is told of a run must not end it."""
 

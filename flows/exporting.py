@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from fitcore import ConfigError, FitcoreError, ModelError, Result, Store, __version__
 from fitcore.chain import stored_results
@@ -19,17 +17,11 @@ from fitcore.samples import Samples
 from fitcore.store import durable
 from fitcore.stored import read_latents
 from flows import catalogue
-from flows.command import StoreOption, existing, guarded
-from flows.console import one_line, printable
-from flows.launch import SOME_FAILED
 from flows.records import checked, command_of
 
 FOLDER = Path("exports")
 """Where files go that no folder is named for, each name in one of its own."""
 MOST_TOLD = 5
-
-PipelineOption = Annotated[str | None, typer.Option("--pipeline", help="Of several pipelines [default: the one run last].")]
-StageOption = Annotated[str | None, typer.Option("--stage", help="One stage [default: the last].")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,57 +232,56 @@ def _is_content(path: Path, data: bytes) -> bool:
     return path.is_file() and not path.is_symlink() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
-@guarded
-def export(
-    names: Annotated[list[str], typer.Argument(help="Names of datasets, or their folders where these have the same names.")],
-    to: Annotated[
-        str, typer.Option("--to", help="corner, getdist, anesthetic, arviz, csv; of a lens also fits, ds9, coolest; with commas.")
-    ],
-    store: StoreOption = None,
-    stage: StageOption = None,
-    pipeline: PipelineOption = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the files [default: exports/NAME].")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of the data, where the note of the run does not tell it.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write anew what is there already.")] = False,
-) -> None:
-    """Files for other tools: posteriors, images, regions, lens models. Each file that is written is printed."""
-    kept = existing(store)
-    if data is not None and len(names) > 1:
-        raise ConfigError(f"--data names the data of one dataset, and {len(names)} are given. Export them one by one.")
-    items = {name: chosen(kept, name, pipeline, stage) for name in dict.fromkeys(names)}
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What became of one name: the files, notes for people, and the error where there are none."""
+
+    name: str
+    files: Sequence[Path] = ()
+    notes: Sequence[str] = ()
+    error: str = ""
+
+
+def exported(
+    store: Store,
+    names: Sequence[str],
+    to: str,
+    *,
+    stage: str | None = None,
+    pipeline: str | None = None,
+    folder: Path | None = None,
+    data: Path | None = None,
+    is_forced: bool = False,
+) -> Iterator[Exported]:
+    """Write the files of each name, one after the other; what is asked of all is checked before the first.
+
+    Raises
+    ------
+    FitcoreError, OSError
+        for what is asked wrongly, and where there is one name only; of several, one that cannot be exported harms no other.
+    """
+    items = {name: chosen(store, name, pipeline, stage) for name in dict.fromkeys(names)}
     wanted = {name: formats_of(to, () if item.exports is None else item.exports.formats) for name, item in items.items()}
-    failed = 0
     for name, item in items.items():
+        own = item.note["name"]
         try:
             files, notes = files_of(item, wanted[name], name, data)
-            paths = write(files, output or FOLDER / item.note["name"], is_forced=force)
+            paths = write(files, folder or FOLDER / own, is_forced=is_forced)
         except (FitcoreError, OSError) as error:
             if len(items) == 1:
                 raise
-            typer.echo(printable(f"error: {item.note['name']}: {error}"), err=True)
-            failed += 1
-            continue
-        for note in notes:
-            typer.echo(one_line(f"note: {note}"), err=True)
-        for path in paths:
-            typer.echo(one_line(str(path)))
-    if failed:
-        raise typer.Exit(SOME_FAILED)
+            yield Exported(name=own, error=str(error))
+        else:
+            yield Exported(name=own, files=paths, notes=notes)
 
 
-@guarded
-def bib(
-    names: Annotated[list[str], typer.Argument(help="Names of datasets, or their folders where these have the same names.")],
-    store: StoreOption = None,
-    pipeline: PipelineOption = None,
-) -> None:
-    """BibTeX of what some results used, each entry with a word why: libraries, searches, profiles. Of all stages of their chains."""
-    kept = existing(store)
+def bibliography_of(store: Store, names: Sequence[str], pipeline: str | None = None) -> str:
+    """BibTeX of what all stages of some chains used."""
     found = []
     for name in dict.fromkeys(names):
-        item = chosen(kept, name, pipeline, None)
+        item = chosen(store, name, pipeline, None)
         for digest in item.note["stages"].values():
-            record = kept.read(digest)
+            record = store.read(digest)
             own = item.exports.references(record.spec) if item.exports is not None else []
             found += [*references_of(record.spec, record.provenance), *own]
-    typer.echo(bibliography(found), nl=False)
+    return bibliography(found)

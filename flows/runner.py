@@ -128,7 +128,6 @@ class Lanes:
         finally:
             WORKERS.close()
 
-
     def _ended(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """How a dataset ended, after it was run; None where another process is at work on it."""
         name = request["name"]

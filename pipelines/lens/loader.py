@@ -33,6 +33,7 @@ MOST_INFO_BYTES = 100_000
 MOST_PIXELS = 4096**2
 MOST_TRUTH_BYTES = 100_000
 MOST_REASONS = 5
+LARGEST_PIXEL = 5.0  # arcsec; a galaxy's lensed images cannot be told apart in larger ones
 INT_TAG, FLOAT_TAG, MERGE_TAG = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge"))
 PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?|[+-]?\.(inf|nan)", re.IGNORECASE)
 # Of a header only what can say where the sky is: what else is in it makes astropy work for hours, or its library write beyond its memory.
@@ -62,7 +63,7 @@ class Info(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
-    pixel_scale: float | None = Field(default=None, gt=0, lt=60, description="arcsec")
+    pixel_scale: float | None = Field(default=None, gt=0, lt=60, description="a number of arcsec, such as 0.05")
     redshift_lens: float | None = Field(default=None, ge=0, lt=20)
     redshift_source: float | None = Field(default=None, ge=0, lt=20)
     band: str = ""
@@ -202,7 +203,8 @@ def _reasons(error: ValidationError, text: str) -> str:
             reasons[key] = f"{key} is missing; add it."
         else:  # the members of a union fail one by one, under one key
             also = f"{reasons[key][:-1]}, or: " if key in reasons else f"{key}{where} is {reprlib.repr(item['input'])}: "
-            reasons[key] = f"{also}{item['msg']}."
+            meaning = fields[key].description if key in fields else None
+            reasons[key] = f"{also}{item['msg']}{f' ({meaning})' if meaning else ''}."
     return " ".join(reasons.values()) + (f" And {len(left_out)} more." if left_out else "")
 
 
@@ -333,6 +335,10 @@ def read_folder(folder: Path) -> dict[str, Any]:
     info = read_info(folder)
     if info.bands is not None:
         raise DataError(f"{folder} is no image but has the bands {info.bands}: a folder of one of them is an image. Give one of these.")
+    scale = info.pixel_scale or 0.0
+    if scale > LARGEST_PIXEL:
+        most = f"it is in arcsec, {LARGEST_PIXEL:g} at most"
+        raise DataError(f"{folder}: pixel_scale is {scale:g}; {most}. If it is in milliarcsec, write {scale / 1000:g} in its info file.")
     facts = {
         "name": name_of(folder, info),
         "pixel_scale": info.pixel_scale,

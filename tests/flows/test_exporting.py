@@ -157,7 +157,7 @@ def test_a_link_is_not_followed(told: Any, made: SimpleNamespace, tmp_path: Path
         (("line", "--to", "csv", "--stage", "secnd"), "line has no stage 'secnd' with pipeline 'toy'; it has"),
         (("lime", "--to", "csv"), "no run of 'lime' in the store"),
         (("line", "--to", "csv", "--pipeline", "lens"), "no run of 'line' with pipeline 'lens'"),
-        (("line", "line2", "--to", "csv", "--data", "."), "--data names the data of one dataset, and 2 are given"),
+        (("line", "line2", "--to", "csv", "--dataset", "."), "--dataset names the data of one dataset, and 2 are given"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_with_the_remedy(told: Any, made: SimpleNamespace, tmp_path: Path, words: Any, text: str) -> None:
@@ -185,7 +185,7 @@ def test_another_pipeline_has_formats_of_its_own(
 def test_other_data_are_refused(told: Any, made: SimpleNamespace, toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(toy), "exports", Pictures(), raising=False)
     other = toy.simulate(tmp_path / "line", 4)
-    words = ("export", "line", "--to", "picture", "--store", made.store, "--output", tmp_path / "out", "--data")
+    words = ("export", "line", "--to", "picture", "--store", made.store, "--output", tmp_path / "out", "--dataset")
     assert "these are other data, or another version of fitcore made it. Name the folder" in told(*words, other, code=2).errors
     assert "there is no such folder. Name it by --data" in told(*words, tmp_path / "nowhere", code=2).errors
     assert not (tmp_path / "out").exists()
@@ -210,7 +210,7 @@ def test_a_note_of_an_older_version(told: Any, made: SimpleNamespace, toy: Any, 
     told("export", "line", "--to", "csv", "--store", store, "--output", tmp_path / "out")
     answer = told("export", "line", "--to", "picture", "--store", store, "--output", tmp_path / "out", code=2)
     assert "The note of 'line' does not say where its data are, and this format needs them. Name the folder by --data." in answer.errors
-    told("export", "line", "--to", "picture", "--store", store, "--output", tmp_path / "out", "--data", made.folder)
+    told("export", "line", "--to", "picture", "--store", store, "--output", tmp_path / "out", "--dataset", made.folder)
     told("export", made.folder, "--to", "picture", "--store", store, "--output", tmp_path / "out2")  # the name as a folder does as well
 
 
