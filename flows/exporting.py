@@ -158,7 +158,7 @@ def results_of(item: Chosen, folder: Path) -> tuple[Any, dict[str, Result]]:
             raise ConfigError(
                 f"The data in {folder} ask for {found[:12]} of stage {stage!r}, and the run of {item.note['name']!r} has "
                 f"{item.note['stages'][stage][:12]}: these are other data, or another version of fitcore made it. Name the folder that was "
-                "fitted by --data, or run the chain again."
+                "fitted by --dataset, or run the chain again."
             )
     return dataset, {stage: results[stage] for stage in upto}
 
@@ -169,10 +169,10 @@ def folder_of(item: Chosen, name: str, given: Path | None) -> Path:
     for path in (given, Path(name) if Path(name).is_dir() else None, Path(noted) if noted else None):
         if path is not None:
             if not path.is_dir():
-                raise ConfigError(f"The data of {item.note['name']!r} are not in {path}: there is no such folder. Name it by --data.")
+                raise ConfigError(f"The data of {item.note['name']!r} are not in {path}: there is no such folder. Name it by --dataset.")
             return path
     raise ConfigError(
-        f"The note of {item.note['name']!r} does not say where its data are, and this format needs them. Name the folder by --data."
+        f"The note of {item.note['name']!r} does not say where its data are, and this format needs them. Name the folder by --dataset."
     )
 
 

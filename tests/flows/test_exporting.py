@@ -187,7 +187,7 @@ def test_other_data_are_refused(told: Any, made: SimpleNamespace, toy: Any, tmp_
     other = toy.simulate(tmp_path / "line", 4)
     words = ("export", "line", "--to", "picture", "--store", made.store, "--output", tmp_path / "out", "--dataset")
     assert "these are other data, or another version of fitcore made it. Name the folder" in told(*words, other, code=2).errors
-    assert "there is no such folder. Name it by --data" in told(*words, tmp_path / "nowhere", code=2).errors
+    assert "there is no such folder. Name it by --dataset" in told(*words, tmp_path / "nowhere", code=2).errors
     assert not (tmp_path / "out").exists()
 
 
@@ -209,7 +209,7 @@ def test_a_note_of_an_older_version(told: Any, made: SimpleNamespace, toy: Any, 
     store = renoted(made, tmp_path / "store", lambda extra: extra.pop("dataset"))
     told("export", "line", "--to", "csv", "--store", store, "--output", tmp_path / "out")
     answer = told("export", "line", "--to", "picture", "--store", store, "--output", tmp_path / "out", code=2)
-    assert "The note of 'line' does not say where its data are, and this format needs them. Name the folder by --data." in answer.errors
+    assert "The note of 'line' does not say where its data are, and this format needs them. Name the folder by --dataset." in answer.errors
     told("export", "line", "--to", "picture", "--store", store, "--output", tmp_path / "out", "--dataset", made.folder)
     told("export", made.folder, "--to", "picture", "--store", store, "--output", tmp_path / "out2")  # the name as a folder does as well
 
