@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test check install lock bench soak audit clean
+.PHONY: run test check install lock docs bench soak audit clean
 
 run: install  ## simulate a lens, fit it with the chain of searches, print the row and the report's path
 	@test -d example/lens || $(BIN)/fitcore simulate example/lens --seed 1
@@ -29,6 +29,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 lock:  ## make the lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra handover --extra dask --extra ray --extra kubernetes --group dev --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet --output-file requirements.lock
+
+docs: install  ## build/docs/index.html: the pages, their figures made anew and the notebook run
+	FITCORE_DOCS_NOTEBOOKS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
 
 bench: install  ## timings and accuracies, kept in benchmarks/*.json
 	$(BIN)/python -m benchmarks.searches

@@ -1,9 +1,10 @@
 """The whole chain on the stated population of `benchmarks.population`: is the truth where the posterior says, and what says the verdict.
 
-    python -m benchmarks.coverage --seeds 40:50            cases 40 to 49 of every group; kept in coverage.json
-    python -m benchmarks.coverage --groups clumps          some groups; keeps nothing
+    python -m benchmarks.coverage --seeds 100:113          cases 100 to 112 of every group
+    python -m benchmarks.coverage --groups clumps          some groups
 
-Each finished case is a line of ``--log``, and a case that has its line is not run again. The rank of a truth is the posterior's
+coverage.json is written after each case, and a case that is in it is not run again: stopped at any moment, the campaign goes on, on another
+day as well, while the versions of analysis, searches and population are the same. The rank of a truth is the posterior's
 probability below it: within [0.159, 0.841] the 68 % interval covers it, within [0.023, 0.977] that of 95 %. The radius's truth is that of
 the main mass, in the group `group` that of all masses together; there neither slope nor shear of the one mass is what the image shows, and
 they are left out. Beside the coverage of all lenses stands that of the accepted ones. Errors of the rates are binomial.
@@ -25,10 +26,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.population import GROUPS, Case, case
+from benchmarks.population import VERSION as POPULATION
 from benchmarks.verdicts import RIGHT, rates
 from fitcore import Result, Samples, Store
 from fitcore.chain import request_of
 from fitcore.fit import run
+from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.assess import assess
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.stages import lens_pipeline
@@ -115,14 +118,15 @@ def coverage(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def table_of(rows: Sequence[dict[str, Any]], seeds: str) -> dict[str, Any]:
+def table_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Rates, coverage of right ones and of those accepted, figures by group; the cases."""
     right = [row for row in rows if row["is_right"]]
     groups = {group: rates([row for row in rows if row["group"] == group]) for group in GROUPS}
     kept = ("cases", "within_10_percent", "within_5_percent", "right", "wrong")
     return {
         "machine": platform.processor() or platform.machine(),
-        "seeds": seeds,
+        "versions": versions(),
+        "seeds": [min(row["seed"] for row in rows), max(row["seed"] for row in rows)],
         "rates": rates(rows),
         "coverage_of_right": coverage(right),
         "coverage_of_accepted": coverage([row for row in rows if row["verdict"] == "accepted"]),
@@ -132,28 +136,52 @@ def table_of(rows: Sequence[dict[str, Any]], seeds: str) -> dict[str, Any]:
     }
 
 
+def versions() -> dict[str, Any]:
+    """What a case's figures depend on; cases of other versions are not mixed with these."""
+    pipeline = lens_pipeline()
+    searches = {stage.name: f"{type(stage.search).__name__} {stage.search.version}" for stage in pipeline}
+    return {"LensAnalysis": LensAnalysis.version, "population": POPULATION, **searches}
+
+
+def kept_cases(file: Path, is_anew: bool) -> dict[tuple[str, int], dict[str, Any]]:
+    """The cases in a file of this benchmark, by group and seed."""
+    if is_anew or not file.exists():
+        return {}
+    table = json.loads(file.read_text(encoding="utf-8"))
+    if table["versions"] != versions():
+        raise SystemExit(f"{file} holds cases of {table['versions']}, this code is {versions()}: begin anew with --anew")
+    return {(row["group"], row["seed"]): row for row in table["cases"]}
+
+
+def keep(file: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Write the table of all cases so far; a kill leaves the one before."""
+    table, beside = table_of(rows), file.with_suffix(".new")
+    beside.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    beside.replace(file)
+    return table
+
+
 def main() -> None:
-    """Run what has no line yet, print each, and keep the table where all groups were run."""
+    """Run the cases that are not kept, print each, and keep the table after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", default=",".join(GROUPS))
-    parser.add_argument("--seeds", default="40:50", help="first:end")
+    parser.add_argument("--seeds", default="100:113", help="first:end")
     parser.add_argument("--jobs", type=int, default=2, help="cases side by side, one thread each")
-    parser.add_argument("--log", type=Path, default=Path("coverage.log"))
+    parser.add_argument("--file", type=Path, default=Path(__file__).with_suffix(".json"), help="where the cases are kept")
+    parser.add_argument("--anew", action="store_true", help="forget the cases that are kept")
     options = parser.parse_args()
     first, end = (int(part) for part in options.seeds.split(":"))
-    lines = options.log.read_text(encoding="utf-8").splitlines() if options.log.exists() else []
-    known = {(row["group"], row["seed"]): row for row in map(json.loads, lines)}
-    cases = [(group, seed) for seed in range(first, end) for group in options.groups.split(",")]
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool, options.log.open("a", encoding="utf-8") as log:
-        for future in as_completed([pool.submit(one, *each) for each in cases if each not in known]):
+    known = kept_cases(options.file, options.anew)
+    wanted = [(group, seed) for seed in range(first, end) for group in options.groups.split(",") if (group, seed) not in known]
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(one, *each) for each in wanted]):
             row = future.result()
             known[row["group"], row["seed"]] = row
-            print(json.dumps(row), file=log, flush=True)
+            keep(options.file, list(known.values()))
             print(row["group"], row["seed"], row["off"], row["verdict"], row["calls"], row["core_s"], flush=True)
-    table = table_of([known[each] for each in cases], options.seeds)
-    print(json.dumps({key: value for key, value in table.items() if key != "cases"}, indent=1))
-    if options.groups == ",".join(GROUPS):
-        Path(__file__).with_suffix(".json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    if known:
+        table = keep(options.file, list(known.values()))
+        print(json.dumps({key: value for key, value in table.items() if key != "cases"}, indent=1))
 
 
 if __name__ == "__main__":

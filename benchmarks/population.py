@@ -47,6 +47,8 @@ Brightness = Callable[[Array, Array], Array]
 LENSES = ("plain", "disc", "twist", "clumps", "single", "faint", "group")
 OTHERS = ("spiral", "companions", "shells", "ring")
 GROUPS = LENSES + OTHERS
+VERSION = 1
+"""Raised when a case of the same group and seed changes."""
 SCALE, N_PIXELS, FWHM, SKY, EXPOSURE = 0.05, 151, 0.105, 0.010, 2200.0
 SAMPLING, CORE_SAMPLING, CORE_PIXELS = 4, 16, 9
 

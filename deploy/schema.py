@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -225,6 +226,11 @@ class File(Strict):
         """The deployment of that name, where it is one of that flow."""
         known = [key for key, item in self.deployments.items() if item.flow == flow]
         return self.deployments[one_of(name, known, f"deployment of the flow {flow!r} in this file")]
+
+
+def schema_text() -> str:
+    """The JSON schema of the file, as it is shipped in ``deploy.schema.json`` for editors."""
+    return json.dumps(File.model_json_schema(), indent=1, sort_keys=True) + "\n"
 
 
 class _Loader(yaml.SafeLoader):

@@ -22,6 +22,8 @@ ENTRYPOINTS = {"fit": "flows.deployed.fit", "campaign": "flows.campaign.campaign
 SCHEMAS = {"fit": parameter_schema(fit.fn), "campaign": parameter_schema(campaign.fn), "latents": parameter_schema(latents.fn)}
 OURS = "fitcore"
 PATHS = ("store", "dataset", "folder")
+CLIENT_RETRIES = 7
+"""Of Prefect's client in a run, after 2, 4, 8 ... seconds: a server may be away for four minutes; with Prefect's five, for one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ def things_of(file: File, base: Path) -> list[Thing]:
 
 def _fields(file: File, deployment: Deployment, base: Path) -> dict[str, Any]:
     environment = {
+        "PREFECT_CLIENT_MAX_RETRIES": str(CLIENT_RETRIES),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(file.recovery.heartbeat),
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",

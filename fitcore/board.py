@@ -45,6 +45,11 @@ PLAIN_GRADES = (
 )
 
 
+def nothing_known(name: str) -> About:
+    """No unit, no description."""
+    return About()
+
+
 def no_blame(reasons: Sequence[str]) -> str:
     """No stage is named."""
     return ""
@@ -56,7 +61,8 @@ class Board:
 
     Parameters
     ----------
-    about : by name of a parameter, latent variable or measure; names by their last part serve all paths that end so.
+    about : by name of a parameter, latent variable or measure.
+    otherwise : what is known of a name that is not in ``about``.
     columns : of the campaign page, in order; those that no result has are left out.
     histograms : which of them are drawn, and looked through for outliers.
     grades : what a person may answer, each with a key of its own; j and k, the arrows, Enter and Backspace are the page's.
@@ -69,6 +75,7 @@ class Board:
     """
 
     about: Mapping[str, About] = field(default_factory=dict)
+    otherwise: Callable[[str], About] = nothing_known
     columns: tuple[str, ...] = ()
     histograms: tuple[str, ...] = ()
     grades: tuple[Grade, ...] = PLAIN_GRADES
@@ -85,8 +92,8 @@ class Board:
             )
 
     def about_column(self, name: str) -> About:
-        """What is known of a column: by its name, else by the last part of it; nothing where neither is known."""
-        return self.about.get(name) or self.about.get(name.rpartition(".")[2]) or About()
+        """What is known of a column."""
+        return self.about.get(name) or self.otherwise(name)
 
 
 PLAIN = Board()

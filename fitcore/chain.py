@@ -167,6 +167,7 @@ def run_stage(
     n_threads: int = 1,
     limits: Limits | None = None,
     about: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> StageOutcome:
     """Look up or run one stage, whose earlier stages are in the store.
 
@@ -176,6 +177,7 @@ def run_stage(
     stop : asked at every batch; True saves and raises `SearchInterruptedError`.
     limits : on time and calls; meeting one does the same.
     about : what the work is, in words, for those who look at the store; see `Store.lease`.
+    provenance : JSON-able facts to record beside the result where it is computed, such as the dataset's name and the settings in force.
 
     Raises
     ------
@@ -184,7 +186,7 @@ def run_stage(
     """
     results = _upstream(pipeline, stage, dataset, store, seed=seed, digests=digests)
     request = request_of(pipeline, pipeline.stage(stage), dataset, results, seed)
-    result = run(request, store, progress=progress, stop=stop, n_threads=n_threads, limits=limits, about=about)
+    result = run(request, store, progress=progress, stop=stop, n_threads=n_threads, limits=limits, about=about, provenance=provenance)
     return outcome_of(stage, result, store)
 
 

@@ -169,8 +169,11 @@ def run(
     n_threads: int = 1,
     limits: Limits | None = None,
     about: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Result:
-    """The stored result of a request, computed first where it is not there. ``about`` tells people what the work is; see `Store.lease`.
+    """The stored result of a request, computed first where it is not there.
+
+    ``about`` tells people what the work is; see `Store.lease`. ``provenance`` are further facts for the commit record of what is computed.
 
     Raises
     ------
@@ -200,7 +203,7 @@ def run(
             )
         except SearchInterruptedError as error:
             raise bounds.told(error, request.name, lease.n_calls) from error
-        attributes = _commit(request, store, lease, outcome, facts)
+        attributes = _commit(request, store, lease, outcome, {**(provenance or {}), **facts})
     return after_commit(request, running, store, attributes)
 
 
@@ -216,8 +219,7 @@ def _search(
 ) -> tuple[SearchOutcome, dict[str, Any]]:
     start = time.monotonic()
     likelihood = BatchedLikelihood(running, request.model, n_batch=running.n_batch, n_threads=n_threads)
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    checkpoint = store.checkpoint(request.digest, fingerprint={**versions, "n_batch": running.n_batch}, stop=stop, lease=lease)
+    checkpoint = store.checkpoint(request.digest, fingerprint=fingerprint_of(running), stop=stop, lease=lease)
     updates = QuickUpdates(running, request.model, store.paths(request.digest))
 
     def news(event: ProgressEvent) -> None:
@@ -250,6 +252,11 @@ def _search(
     return outcome, facts
 
 
+def fingerprint_of(running: Analysis) -> dict[str, Any]:
+    """What must be equal for a search to go on from a checkpoint bit for bit."""
+    return {**{name: importlib.metadata.version(name) for name in LIBRARIES}, "n_batch": running.n_batch}
+
+
 def samples_of(model: Model, outcome: SearchOutcome) -> Samples:
     """The samples of a search's outcome, in the model's own parameters."""
     theta = np.asarray(model.prior_transform(outcome.u))
@@ -270,6 +277,7 @@ def _commit(request: Request, store: Store, lease: Lease, outcome: SearchOutcome
     attributes = {"summary": summary.to_dict(), "model": request.model.to_dict()}
     provenance = {
         "name": request.name,
+        "n_calls": outcome.n_calls,
         **facts,
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "parent": None if request.proposal is None else request.proposal.parent,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
@@ -31,8 +32,8 @@ Labels = Mapping[str, str] | None
 
 
 def to_arviz(samples: Samples, *, n: int | None = None, seed: int = 0, labels: Labels = None, masked: str = "refuse") -> Any:
-    """An ``xarray.DataTree`` as ArviZ reads it; see `fitcore.samples.Samples.to_arviz`."""
-    arviz_base = _package("arviz_base", "to_arviz")
+    """What ArviZ reads, in either of its lines; see `fitcore.samples.Samples.to_arviz`."""
+    arviz = _arviz()
     kept = _known(samples, masked, "to_arviz")
     n = max(1, math.floor(kept.effective_sample_size)) if n is None else n
     index = systematic_resampling(kept.weight, n, seed)
@@ -44,20 +45,23 @@ def to_arviz(samples: Samples, *, n: int | None = None, seed: int = 0, labels: L
         "resampling": f"systematic, {n} draws of equal weight, seed {seed}",
     }
     log_likelihood, log_prior = kept.log_likelihood[index], kept.log_prior[index]
-    tree = arviz_base.from_dict(
-        {
-            "posterior": {path: kept.column(path)[index][None] for path in kept.paths},
-            "sample_stats": {
-                "lp": (log_likelihood + log_prior)[None],
-                "log_likelihood": log_likelihood[None],
-                "log_prior": log_prior[None],
-            },
+    groups = {
+        "posterior": {path: kept.column(path)[index][None] for path in kept.paths},
+        "sample_stats": {
+            "lp": (log_likelihood + log_prior)[None],
+            "log_likelihood": log_likelihood[None],
+            "log_prior": log_prior[None],
         },
-        attrs={"posterior": told, "sample_stats": told},
-    )
+    }
+    # the first line takes the groups by name and makes an InferenceData, the second takes one dict and makes a DataTree
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)  # of line 0, where it would have the log-likelihood
+        made = arviz.from_dict(**groups) if arviz.__name__ == "arviz" else arviz.from_dict(groups)
+    for group in groups:
+        made[group].attrs.update(told)
     for path, label in _labels(kept, labels).items():
-        tree["posterior"][path].attrs["long_name"] = label
-    return tree
+        made["posterior"][path].attrs["long_name"] = label
+    return made
 
 
 def to_anesthetic(samples: Samples, *, labels: Labels = None, masked: str = "refuse") -> Any:
@@ -88,7 +92,7 @@ def to_getdist(samples: Samples, *, labels: Labels = None, masked: str = "refuse
         weights=kept.weight.copy(),
         loglikes=minus_log_posterior if np.isfinite(minus_log_posterior).all() else None,
         names=list(kept.paths),
-        labels=[_in_math_mode(label) for label in _labels(kept, labels).values()],
+        labels=[in_math_mode(label) for label in _labels(kept, labels).values()],
         ranges={path: [end if math.isfinite(end) else None for end in ends] for path, ends in supports.items() if path in kept.paths},
         sampler="uncorrelated",
         settings={"ignore_rows": 0},
@@ -104,6 +108,17 @@ def to_corner(samples: Samples, *, labels: Labels = None, masked: str = "refuse"
         raise SpecError(f"to_corner: {', '.join(constant)} has a single value in all samples, so no axis can be drawn; give range=.")
     given = {"labels": list(_labels(kept, labels).values()), "quantiles": [0.16, 0.5, 0.84], **options}
     return corner.corner(kept.parameters, weights=kept.weight, **given)
+
+
+def _arviz() -> ModuleType:
+    """What makes ArviZ's groups: arviz-base of its line 1, else arviz of its line 0."""
+    try:
+        return _package("arviz_base", "to_arviz")
+    except ConfigError as error:
+        try:
+            return _package("arviz", "to_arviz")
+        except ConfigError:
+            raise error from None
 
 
 def _package(name: str, method: str) -> ModuleType:
@@ -177,7 +192,7 @@ def _labels(samples: Samples, labels: Labels) -> dict[str, str]:
     return {path: (labels or {}).get(path, path) for path in samples.paths}
 
 
-def _in_math_mode(label: str) -> str:
+def in_math_mode(label: str) -> str:
     """A label as GetDist wants it, which always sets it in math mode: the inside of ``$...$``, and plain text upright."""
     inside = re.fullmatch(r"\$([^$]+)\$", label)
     return inside[1] if inside else r"\mathrm{" + re.sub(r"([_#%&])", r"\\\1", label) + "}"

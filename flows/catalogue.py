@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from fitcore import ConfigError, Pipeline, Result, StageOutcome
 from fitcore.board import PLAIN, Board
+from fitcore.exports import Meaning
+from fitcore.references import Reference
 
 GROUP, REPORTS = "fitcore.pipelines", "fitcore.reports"
 
@@ -81,6 +83,42 @@ class Page(Protocol):
     ) -> None:
         """Write one self-contained HTML file; ``context`` has the command, the dataset's folder and the seed."""
         ...
+
+
+class Exports(Protocol):
+    """What a pipeline hands to other tools beside its samples: the attribute ``exports`` of its report, where it has one.
+
+    ``formats`` are names for ``fitcore export --to``; ``conventions`` are sentences that go with every export.
+    """
+
+    formats: tuple[str, ...]
+    conventions: tuple[str, ...]
+
+    def meaning(self, path: str) -> Meaning:
+        """Label, unit and words for a parameter or latent variable."""
+        ...
+
+    def drawn(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """Which parameters a figure shows."""
+        ...
+
+    def files(
+        self, form: str, dataset: Any, results: Mapping[str, Result], *, stem: str, folder: Path, about: Mapping[str, Any]
+    ) -> dict[str, bytes]:
+        """Files of one of ``formats``, by name; each begins with ``stem``. ``folder`` is the dataset's, ``about`` goes into headers."""
+        ...
+
+    def references(self, spec: Any) -> list[Reference]:
+        """What a stage with this recorded request used, beyond what fitcore itself does."""
+        ...
+
+
+def exports(name: str) -> Exports | None:
+    """What the pipeline of that name hands over beside its samples; None where it is not installed, or has nothing."""
+    for point in entry_points(group=REPORTS):
+        if point.name == name:
+            return getattr(point.load(), "exports", None)
+    return None
 
 
 def page(name: str) -> Page:

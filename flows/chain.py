@@ -34,11 +34,11 @@ Settings = dict[str, dict[str, Any]]
 
 
 def is_retryable(task: Any, run: TaskRun, state: State) -> bool:
-    """Retry what may succeed later, but not a search that was asked to stop."""
+    """Retry what may succeed later, but not a search that was asked to stop; those who call the tasks wait for another process's lease."""
     try:
         state.result()
     except RemoteError as error:
-        return error.retryable and error.kind not in ("SearchInterruptedError", "WorkerDied")
+        return error.retryable and error.kind not in ("SearchInterruptedError", "WorkerDied", "LeaseHeldError")
     except Exception:  # anything else is for a person to look at
         return False
     return False
@@ -240,6 +240,7 @@ def chain(
     target: str,
     settings: Settings,
     needs: dict[str, list[str]] | None = None,
+    origins: dict[str, str] | None = None,
 ) -> str:
     """One dataset through all stages of a pipeline, its latent variables and its report; the report's path.
 
@@ -250,7 +251,8 @@ def chain(
     stages : its stages in order; ``latent_stage`` is the one whose latent variables are computed.
     needs : names of the stages that each stage needs, by its name; None where each needs all before it.
     settings : search settings to replace, by stage and field.
+    origins : of pipeline, store, seed and ``stage.field``: file, environment or option; what is not there is a default.
     """
-    request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
+    request = {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings, "origins": origins or {}}
     with logged():
         return run_stages(stages, latent_stage, target, request, needs=needs)

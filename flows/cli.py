@@ -1,208 +1,82 @@
-"""The command line ``fitcore``. Results go to standard output, everything else to standard error."""
+"""The command line ``fitcore``: which commands there are. Each is a module of `flows.commands`, imported when it is asked for."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import io
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from fitcore import ConfigError, Store
-from fitcore.stored import summary_of
-from flows import catalogue, deploying, doctor, early, lasting, settings, status, upkeep
-from flows.command import StoreOption, existing, guarded, named, output
-from flows.commands.page import page
-from flows.commands.table import table
-from flows.console import Display, json_line, one_line, printable, quantity, rows_table
-from flows.launch import parse_duration, run_datasets
-from flows.records import checked, row_of
-from flows.server_commands import server
+COMMANDS = {
+    "run": "Run the chain on each dataset.",
+    "plan": "What 'run' with the same words would do, and why.",
+    "status": "What runs where and since when.",
+    "show": "One chain in full, or one of its stages.",
+    "table": "All finished chains of a store, as text or as a file for another program.",
+    "page": "One page of all finished chains, to look through and to grade.",
+    "report": "Write the HTML report of finished datasets again.",
+    "export": "Files for other tools: posteriors, images, regions, lens models.",
+    "bib": "BibTeX of what results used.",
+    "verify": "Check every file of a store.",
+    "gc": "Name what no one needs, or remove it.",
+    "why-miss": "Which fields of two requests differ.",
+    "simulate": "Write a simulated dataset with its truth beside it.",
+    "deploy": "Make a Prefect server run what a settings file says.",
+    "tend": "Set back runs that were killed at an unlucky moment.",
+    "server": "A Prefect server that lasts, for this user.",
+    "init": "Write a settings file with every field, its default and its meaning.",
+    "doctor": "Check the installation, the device, the store and the server.",
+}
+
+
+class Deferred(TyperCommand):
+    """A command known by its name and what it does in a few words; its module is imported when it is called, or asked for its own help."""
+
+    def whole(self) -> Any:
+        """The command itself, or the group of commands."""
+        module = importlib.import_module(f"flows.commands.{str(self.name).replace('-', '_')}")
+        found = typer.main.get_command(module.app)
+        found.name = self.name
+        return found
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context in which the command itself is run, completed or explained."""
+        return self.whole().make_context(info_name, args, parent=parent, **extra)
+
+
+class Commands(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        deferred = {name: Deferred(name=name, help=words) for name, words in COMMANDS.items()}
+        super().__init__(**{**attributes, "commands": deferred})
+
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help="Fit models to data by chains of searches."
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Fit models to data by chains of searches.",
+    epilog="Example: fitcore run lenses/J0252+0039 --store results. Help of a command: fitcore run --help",
 )
-app.add_typer(server, name="server")
-
-PipelineOption = Annotated[str, typer.Option("--pipeline", help="Short name of an installed pipeline.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")]
 
 
-@app.command(epilog="Example: fitcore run lenses/J0252+0039 --store results")
-@guarded
-def run(
-    datasets: Annotated[list[Path], typer.Argument(help="Dataset folders.")],
-    pipeline: PipelineOption = "lens",
-    store: StoreOption = None,
-    seed: SeedOption = 0,
-    override: Annotated[list[str] | None, typer.Option("--set", help="Replace a search setting: stage.field=value.")] = None,
-    time_limit: Annotated[str | None, typer.Option("--time-limit", help="Save and end after so long, such as 90m; exit code 75.")] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Datasets side by side [default: as many as cores and memory allow].")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"fitcore {importlib.metadata.version('fitcore')}")
+        raise typer.Exit
+
+
+@app.callback()
+def fitcore(
+    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")] = False,
 ) -> None:
-    """Run the chain on each dataset. Run again, it answers from the store; after a kill, it goes on."""
-    given = settings.read()
-    display = Display(quiet=quiet, no_color=given.no_color)
-    code, rows = run_datasets(
-        datasets,
-        pipeline_name=pipeline,
-        store=Store(named(store), key=given.key),
-        seed=seed,
-        overrides=override or [],
-        settings=given,
-        display=display,
-        time_limit=None if time_limit is None else parse_duration(time_limit),
-        jobs=jobs,
-    )
-    if json:
-        for row in rows:
-            typer.echo(json_line(row))
-    else:
-        output().print(rows_table(rows))
-    early.ignore()
-    raise typer.Exit(code)
-
-
-@app.command(name="status", epilog="Example: fitcore status --store results")
-@guarded
-def show_status(
-    store: StoreOption = None, json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False
-) -> None:
-    """What runs where and since when, what stands still, and what was left unfinished. The store alone is read, nothing is written."""
-    kept = status.opened(named(store), settings.read().key)
-    found = status.plain(kept, kept.activity())
-    if json:
-        typer.echo(json_line(found))
-        return
-    status.show(found, typer.echo, output())
-    for fault in found["faults"]:
-        typer.echo(one_line(f"damaged: {fault['path']}: {fault['message']}"), err=True)
-
-
-app.command(epilog="Example: fitcore table --store results --where 'slope<1.9' --sort -slope --output steep.csv")(table)
-app.command(epilog="Example: fitcore page --store results")(page)
-
-
-@app.command(epilog="Example: fitcore show J0252+0039 --store results --stage power_law")
-@guarded
-def show(
-    name: Annotated[str, typer.Argument(help="Name of a dataset, or its folder where that has the same name.")],
-    store: StoreOption = None,
-    stage: Annotated[str | None, typer.Option("--stage", help="One stage, with its model and search diagnostics.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False,
-) -> None:
-    """One chain in full, or one of its stages."""
-    kept = existing(store)
-    name = Path(name).name
-    item = kept.run(name)
-    row = row_of(checked(item))
-    if stage is not None:
-        names = [entry["name"] for entry in row["stages"]]
-        if stage not in names:
-            raise typer.BadParameter(f"{name} has no stage {stage!r}; it has {names}", param_hint="--stage")
-        record = kept.read(item["stages"][stage])
-        summary = summary_of(record.attributes).to_dict()
-        row = {"name": name, "stage": stage, "digest": record.digest, **summary, "provenance": dict(record.provenance)}
-    if json or stage is not None:
-        typer.echo(json_line(row))
-        return
-    console = output()
-    console.print(rows_table([row]))
-    for title in ("parameters", "latents"):
-        console.print(f"\n{title}", style="bold")
-        for path, value in row[title].items():
-            console.print(f"  {one_line(path):<32} {quantity(value)}", markup=False)
-    if row["reasons"]:
-        console.print(printable("\n" + "\n".join(row["reasons"])), markup=False)
-
-
-@app.command(epilog="Example: fitcore simulate example/lens --seed 1")
-@guarded
-def simulate(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")], seed: SeedOption = 0, pipeline: PipelineOption = "lens"
-) -> None:
-    """Write a simulated dataset with its truth beside it."""
-    entry = catalogue.find(pipeline)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is there already and is not an empty folder; name a new one. Nothing was written.")
-    try:
-        written = entry.simulate(folder, seed)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {error}. Name another folder.") from error
-    typer.echo(str(written))
-
-
-@app.command(epilog="Example: fitcore verify --store results")
-@guarded
-def verify(store: StoreOption = None) -> None:
-    """Check every file of a store; exit code 1 when anything is damaged."""
-    kept = existing(store)
-    findings = kept.verify()
-    for finding in findings:
-        typer.echo(one_line(f"{'DAMAGED' if finding.is_damage else finding.kind}: {finding.path}: {finding.message}"))
-    damaged = [finding for finding in findings if finding.is_damage]
-    typer.echo(f"{kept.path}: {len(damaged)} damaged, {len(findings) - len(damaged)} other findings")
-    raise typer.Exit(1 if damaged else 0)
-
-
-@app.command(epilog="Example: fitcore gc --store results --remove")
-@guarded
-def gc(
-    store: StoreOption = None, remove: Annotated[bool, typer.Option("--remove", help="Remove it; without this it is named only.")] = False
-) -> None:
-    """Name what no one needs: files of killed processes, checkpoints of finished results. Nothing of the last day is touched."""
-    for line in upkeep.rubbish(existing(store), is_removing=remove):
-        typer.echo(line)
-
-
-@app.command(name="why-miss", epilog="Example: fitcore why-miss J0252+0039 lenses/J0252+0039 --store results")
-@guarded
-def why_miss(
-    first: Annotated[str, typer.Argument(help="A name in the store, NAME:STAGE, the beginning of a digest, or a dataset's folder.")],
-    second: Annotated[str, typer.Argument(help="What to compare it with; a folder means what would be asked now.")],
-    store: StoreOption = None,
-    pipeline: PipelineOption = "lens",
-    seed: SeedOption = 0,
-) -> None:
-    """Which fields of two requests differ: why one is not answered by the other's result."""
-    kept = existing(store)
-    one, other = (upkeep.specs_of(text, kept, pipeline, seed) for text in (first, second))
-    for line in upkeep.why_miss(one, other):
-        typer.echo(line)
-
-
-@app.command(epilog="Example: fitcore deploy deploy/nightly.yaml --dry-run")
-@guarded
-def deploy(
-    file: Annotated[Path, typer.Argument(help="Settings file: store, pools, deployments, schedules.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would change; change nothing.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove what an earlier deploy made and the file no longer has.")] = False,
-    render: Annotated[bool, typer.Option("--render", help="Print the Kubernetes jobs of its deployments as YAML; ask no server.")] = False,
-) -> None:
-    """Make the Prefect server of PREFECT_API_URL, or that of 'fitcore server', run what a settings file says. Again, it changes nothing."""
-    known = settings.read() if render else lasting.preferred(settings.read())
-    raise typer.Exit(deploying.deploy(file, known, is_dry=dry_run, is_pruning=prune, is_rendering=render))
-
-
-@app.command(epilog="Example: fitcore tend deploy/nightly.yaml")
-@guarded
-def tend(file: Annotated[Path, typer.Argument(help="Settings file, as for deploy.")]) -> None:
-    """Set back, until it is told to end, runs of PREFECT_API_URL whose process, worker or server was killed at an unlucky moment."""
-    deploying.tend(file, lasting.preferred(settings.read()))
-
-
-@app.command(name="doctor", epilog="Example: fitcore doctor")
-@guarded
-def check_installation(store: StoreOption = None) -> None:
-    """Check the installation, the device, the store and the server; each finding with its remedy."""
-    findings = doctor.examine(lasting.preferred(settings.read()), named(store))
-    for finding in findings:
-        typer.echo(finding.text())
-    raise typer.Exit(1 if any(not finding.is_good for finding in findings) else 0)
+    """Fit models to data by chains of searches."""
 
 
 def main() -> None:

@@ -92,6 +92,14 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def output(*, no_color: bool) -> Console:
+    """Standard output for tables: as wide as they need when it is not a terminal."""
+    console = Console(highlight=False, no_color=no_color, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 400
+    return console
+
+
 class Unfailing:
     """A stream whose reader may leave, or whose disk may fill up, and nobody notices: what is told of a run must not end it."""
 
@@ -172,6 +180,8 @@ class Display:
             how = "found in the store" if event["cached"] else f"done: {event['n_calls']} calls, {duration(event['seconds'])}"
             evidence = "" if math.isnan(event["log_evidence"]) else f", log-evidence {event['log_evidence']:.2f}"
             self.say(f"{lane.name}: {event['name']} {how}{evidence}, grade {event['grade'] or '-'}")
+        elif kind == "held":
+            self.say(f"{event['name']}: waits: {event['text']}")
         elif kind in ("ended", "fatal") and "error" in event:
             self.say(f"{event.get('name', 'run')}: {event.get('status', 'failed')}: {event['error']}")
         if kind == "closed" and branch != 0:

@@ -26,7 +26,7 @@ from flows.cancelling import NO_ANSWER, CancelledRunError, Watch, watching
 from flows.chain import Settings, run_stages
 from flows.engines import check
 from flows.protocol import RemoteError
-from flows.settings import read
+from flows.settings import DEPLOYMENT, read
 from flows.subruns import latents_elsewhere
 from flows.telling import logged
 from flows.worker_client import WORKERS
@@ -116,7 +116,10 @@ def checked_request(dataset: str, pipeline: str, store: str, seed: int, settings
     check(read().engine)
     entry = catalogue.find(pipeline)
     catalogue.check_stages(entry, settings)
-    return {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings}
+    origins = dict.fromkeys(
+        ["pipeline", "store", "seed", *(f"{stage}.{field}" for stage in settings for field in settings[stage])], DEPLOYMENT
+    )
+    return {"dataset": dataset, "pipeline": pipeline, "store": store, "seed": seed, "settings": settings, "origins": origins}
 
 
 def check_store(store: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +12,19 @@ from typing import Any
 
 import yaml
 
-from fitcore import ConfigError, FitcoreError, Pipeline, Store, StoreError, stored_results
+from fitcore import ConfigError, DataError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
 from fitcore.stored import latents_part
 from flows.catalogue import Entry, chain_of, check_stages, find
+from flows.codes import DONE, INTERRUPTED, INTERRUPTED_TWICE, SOME_FAILED
 from flows.console import Display
-from flows.early import INTERRUPTED
 from flows.engines import check
 from flows.lasting import preferred
 from flows.pages import troubles_of, try_to_write
 from flows.protocol import SERVER_LOST
 from flows.records import checked, report_path, row_of, unfinished_row
-from flows.settings import Settings
+from flows.settings import FILE, OPTION, Settings
 from flows.supervisor import supervise
-
-DONE, SOME_FAILED, WRONG_INPUT, INTERRUPTED_TWICE = 0, 1, 2, 130
 
 MOST_LANES = 16
 LANE_BYTES = 3e9
@@ -91,7 +90,7 @@ def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, An
         key, equals, text = item.partition("=")
         stage, dot, field = key.strip().partition(".")
         if not (equals and dot and stage and field):
-            raise ConfigError(f"--set {item!r} is not of the form stage.field=value, such as {entry.stage_names[-1]}.n_eff=1000.")
+            raise ConfigError(f"--set {item!r} is not of the form stage.field=value, such as {entry.latent_stage}.n_eff=1000.")
         check_stages(entry, [stage], f"--set {item!r}: ")
         try:
             value = yaml.safe_load(text)
@@ -106,6 +105,20 @@ def parse_settings(items: Sequence[str], entry: Entry) -> dict[str, dict[str, An
             raise ConfigError(f"--set {item!r}: the value is {value!r}; it must be a number, a word, true or false.")
         settings.setdefault(stage, {})[field] = value
     return settings
+
+
+def searched(settings: Settings, overrides: Sequence[str], entry: Entry) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Search settings to replace, by stage and field, and whether each is the settings file's or an option's, by ``stage.field``.
+
+    What the settings file says of stages that a pipeline does not have is for other pipelines.
+    """
+    options = parse_settings(overrides, entry)
+    replaced = {stage: dict(fields) for stage, fields in settings.searches.items() if stage in entry.stage_names}
+    origins = {f"{stage}.{field}": FILE for stage, fields in replaced.items() for field in fields}
+    for stage, fields in options.items():
+        replaced.setdefault(stage, {}).update(fields)
+        origins |= {f"{stage}.{field}": OPTION for field in fields}
+    return replaced, origins
 
 
 def stored_row(plan: Plan, entry: Entry, pipeline: Pipeline, store: Store, seed: int) -> dict[str, Any] | None:
@@ -129,6 +142,21 @@ def stored_row(plan: Plan, entry: Entry, pipeline: Pipeline, store: Store, seed:
     return row
 
 
+def place_hint(path: Path) -> str:
+    """What may have been meant by a path that holds no dataset: a neighbor of nearly that name, its folder, or the folders in it."""
+    if path.is_file():
+        return f" Did you mean its folder, {path.parent}?"
+    try:
+        if path.is_dir():
+            inside = [item for item in sorted(path.iterdir()) if not item.name.startswith(".")]
+            are_folders = bool(inside) and all(item.is_dir() for item in inside)
+            return f" If each of its {len(inside)} folders is a dataset: fitcore run {path}/*" if are_folders else ""
+        near = difflib.get_close_matches(path.name, [item.name for item in path.absolute().parent.iterdir()], 1)
+    except OSError:
+        return ""
+    return f" Did you mean '{path.parent / near[0]}'?" if near else ""
+
+
 def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
     """The datasets that can be read, and the rows of those that cannot, by path.
 
@@ -143,10 +171,13 @@ def load_all(paths: Sequence[Path], entry: Entry, store: Store, display: Display
         try:
             dataset = entry.load(path)
         except FitcoreError as error:
-            if len(paths) == 1:
+            told = f"{error}{place_hint(path)}"
+            if len(paths) == 1 and told == str(error):
                 raise
-            display.say(f"{path}: {error}")
-            bad[str(path)] = unfinished_row(path.name, entry.name, "failed", str(error))
+            if len(paths) == 1:
+                raise DataError(told) from error
+            display.say(f"{path}: {told}")
+            bad[str(path)] = unfinished_row(path.name, entry.name, "failed", told)
             continue
         twin = next((plan for plan in plans if plan.dataset.name == dataset.name), None)
         if twin is not None:
@@ -171,14 +202,16 @@ def run_datasets(
     display: Display,
     time_limit: float | None = None,
     jobs: int | None = None,
+    origins: Mapping[str, str] | None = None,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Run the chain on each dataset, for ``time_limit`` seconds at most; exit code and rows in the order of ``paths``.
 
-    ``jobs`` datasets run side by side, by default as many as cores and memory allow.
+    ``jobs`` datasets run side by side, by default as many as cores and memory allow. ``origins`` says whether pipeline, store and seed are
+    a default, the settings file's, the environment's or an option's.
     """
     check(settings.engine)
     entry = find(pipeline_name)
-    replaced = parse_settings(overrides, entry)
+    replaced, where = searched(settings, overrides, entry)
     plans, rows = load_all(paths, entry, store, display)
     chains = {plan.path: chain_of(entry, plan.dataset, replaced) for plan in plans}
     waiting: list[Plan] = []
@@ -191,7 +224,7 @@ def run_datasets(
     interrupts = 0
     if waiting:
         store.check_writable()
-        job = _job(waiting, entry, chains, store=store, seed=seed, replaced=replaced)
+        job = _job(waiting, entry, chains, store=store, seed=seed, replaced=replaced, origins={**(origins or {}), **where})
         lanes = min(len(waiting), jobs or most_lanes(settings.threads))
         job |= {"lanes": lanes, "threads": max(1, settings.threads // lanes)}
         n_done = len(rows)
@@ -228,6 +261,7 @@ def _job(
     store: Store,
     seed: int,
     replaced: Mapping[str, Mapping[str, Any]],
+    origins: Mapping[str, str],
 ) -> dict[str, Any]:
     datasets = [
         {
@@ -247,6 +281,7 @@ def _job(
         "seed": seed,
         "latent_stage": entry.latent_stage,
         "settings": replaced,
+        "origins": dict(origins),
     }
     return {"datasets": datasets, "common": common}
 

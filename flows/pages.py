@@ -18,7 +18,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from fitcore import FitcoreError, Store
+from fitcore import ConfigError, FitcoreError, Store
+from fitcore.naming import suggestion
 from fitcore.store import durable
 from flows import page_state
 from flows.console import one_line
@@ -65,6 +66,25 @@ def write_page(
         durable.replace(output, data)
         durable.replace(kept, page_state.plain(made.state))
     return output
+
+
+def write_asked(store: Store, output: Path | None, pipelines: Sequence[str]) -> Path:
+    """As `write_page`, for a person.
+
+    Raises
+    ------
+    ConfigError
+        when the file is no page, or no chain has one of the pipelines.
+    """
+    if output is not None and output.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(
+            f"--output {output}: a page ends in .html; its state is kept beside it in a file of that name that ends in .json."
+        )
+    known = sorted({row["pipeline"] for row in store.listed_chains().rows})
+    for name in pipelines:
+        if name not in known:
+            raise ConfigError(f"No chain of this store has the pipeline {name!r}. {suggestion(name, known, kind='pipelines')}")
+    return write_page(store, output, pipelines=pipelines)
 
 
 def render(view: Mapping[str, Any]) -> str:

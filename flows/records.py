@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fitcore import Pipeline, Result, StageOutcome, Store
+from fitcore import ConfigError, Pipeline, Result, Stage, StageOutcome, Store, canonical
+from fitcore.chain import asked
+from fitcore.identity import form_differences
 from fitcore.store.chains import checked, row_of
 from flows.catalogue import Entry
+from flows.settings import DEFAULT, Settings
 
-__all__ = ["checked", "command_of", "links_of", "record", "report_path", "row_of", "unfinished_row"]
+ABOUT_RUNS = ("threads", "cache", "engine", "engine_address", "latents_resources", "prefect_api_url", "server_seconds", "key_file")
+
+
+__all__ = ["checked", "command_of", "links_of", "record", "refuse_others", "report_path", "row_of", "unfinished_row"]
 
 
 def report_path(store: Store, pipeline: str, name: str) -> Path:
@@ -47,6 +53,22 @@ def command_of(request: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
+def in_force(settings: Settings, request: Mapping[str, Any], stage: Stage, seed: int) -> dict[str, dict[str, Any]]:
+    """Every setting of a stage's run, defaults included: its ``value``, and ``from`` where it is (default, file, environment, option or
+    deployment). The fields of the stage's search are named ``search.FIELD``, and ``stage_seed`` is what the search gets for the seed.
+    """
+    origins: Mapping[str, str] = request.get("origins", {})
+    told = {
+        name: {"value": value, "from": settings.origins.get(name, DEFAULT)} for name, value in settings.asked.items() if name in ABOUT_RUNS
+    }
+    for name in ("pipeline", "store", "seed"):
+        told[name] = {"value": request[name], "from": origins.get(name, DEFAULT)}
+    told["stage_seed"] = {"value": seed, "from": "the seed and the name of the stage"}
+    for field, value in list(stage.search.identity().items())[2:]:
+        told[f"search.{field}"] = {"value": value, "from": origins.get(f"{stage.name}.{field}", DEFAULT)}
+    return told
+
+
 def record(
     store: Store,
     entry: Entry,
@@ -62,8 +84,28 @@ def record(
         "seed": request["seed"],
         "settings": request["settings"],
         "report": request["target"],
+        "dataset": request["dataset"],
     }
     store.record_run(dataset.name, entry.name, {name: result.digest for name, result in results.items()}, extra)
+
+
+def refuse_others(pipeline: Pipeline, dataset: Any, store: Store, request: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a dataset, as it would be asked now, is not what the digests of a request are of: with what differs."""
+    requests = asked(pipeline, dataset, store, seed=request["seed"])
+    for stage, digest in request["digests"].items():
+        record = store.lookup(digest)
+        if record is None:
+            raise ConfigError(
+                f"The result of stage {stage!r} ({digest[:12]}) is not in the store {store.path} any more. Run the chain again: "
+                f"{command_of(request)}."
+            )
+        if stage not in requests or requests[stage].digest != digest:
+            lines = form_differences(record.spec, canonical(requests[stage].specification)) if stage in requests else []
+            told = "; ".join(lines[:3]) or "that the pipeline has other stages now"
+            raise ConfigError(
+                f"{request['dataset']} is not what was fitted as {dataset.name!r}: stage {stage!r} differs in {told}. Name the folder that "
+                f"was fitted by --dataset, or fit this one: {command_of(request)}."
+            )
 
 
 def unfinished_row(name: str, pipeline: str, status: str, error: str) -> dict[str, Any]:

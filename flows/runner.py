@@ -28,6 +28,9 @@ from flows.settings import read
 from flows.worker_client import WORKERS
 
 _LOCK = threading.Lock()
+HELD = "LeaseHeldError"
+LOOK_SECONDS = 2.0
+"""Between two looks at whether another process is done with a dataset."""
 
 
 def send(event: dict[str, Any]) -> None:
@@ -39,14 +42,19 @@ def send(event: dict[str, Any]) -> None:
         output.flush()
 
 
+def ending(name: str, error: RemoteError) -> dict[str, Any]:
+    """How a dataset ended whose worker answered with an error."""
+    status = "interrupted" if error.kind == "SearchInterruptedError" else "failed"
+    return {"event": "ended", "name": name, "status": status, "kind": error.kind, "error": error.message}
+
+
 def run_one(request: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
     """Run the chain of one dataset; how it ended."""
     WORKERS.listener({"event": "dataset", "name": request["name"]})
     try:
         chain(**request["flow"], **common)
     except RemoteError as error:
-        status = "interrupted" if error.kind == "SearchInterruptedError" else "failed"
-        return {"event": "ended", "name": request["name"], "status": status, "kind": error.kind, "error": error.message}
+        return ending(request["name"], error)
     except httpx.TransportError as error:  # its client has tried for minutes
         told = (
             f"the Prefect server no longer answers ({type(error).__name__}). What is computed is in the store: when the server is back, or "
@@ -61,6 +69,9 @@ def run_one(request: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
 class Lanes:
     """Datasets side by side: each lane is a thread with a worker of its own, and takes the next dataset when it is done with one.
 
+    A dataset that another process is at work on goes to the end of the queue, and is waited for when the others are done: it is in the
+    store then, or that process has ended and this one goes on.
+
     Parameters
     ----------
     job : ``{"datasets": [...], "common": {...}, "lanes": n, "threads": n}``; ``threads`` are those of one worker.
@@ -73,6 +84,7 @@ class Lanes:
         self.threads: int = job["threads"]
         self.n: int = job["lanes"]
         self._waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._held: set[str] = set()
         for request in job["datasets"]:
             self._waiting.put(request)
         self._is_ready = threading.Event()
@@ -103,7 +115,11 @@ class Lanes:
             while not self._is_over.is_set():
                 request = self._waiting.get_nowait()
                 WORKERS.renew()
-                ended = run_one(request, self.common)
+                ended = self._ended(request)
+                if ended is None:
+                    self._waiting.put(request)
+                    self._is_over.wait(LOOK_SECONDS)
+                    continue
                 WORKERS.listener(ended)
                 if ended["status"] == "interrupted":
                     self._is_over.set()
@@ -111,6 +127,22 @@ class Lanes:
             pass
         finally:
             WORKERS.close()
+
+    def _ended(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """How a dataset ended, after it was run; None where another process is at work on it."""
+        name = request["name"]
+        try:
+            if name in self._held and WORKERS.current().ask("is_held", dataset=request["flow"]["dataset"], **self.common):
+                return None
+        except RemoteError as error:
+            return ending(name, error)
+        ended = run_one(request, self.common)
+        if ended.get("kind") != HELD:
+            return ended
+        if name not in self._held:
+            WORKERS.listener({"event": "held", "name": name, "text": ended["error"]})
+        self._held.add(name)
+        return None
 
 
 def take_signals(*, is_on_cluster: bool) -> None:

@@ -1,4 +1,7 @@
-"""Settings: the one place that reads the environment, and that says in which environment child processes run."""
+"""Settings: the one place that reads the environment, and that says in which environment child processes run.
+
+A variable of the environment stands above the settings file (`flows.settings_file`), and that above the defaults.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,22 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-SERVER_SECONDS = 120.0
+from flows.settings_file import SettingsError, SettingsFile, load, variable_of
+
 SHORTEST_KEY, LONGEST_KEY = 16, 4096
 ENGINES = ("threads", "dask", "ray")
 SINGLE_THREADED_XLA = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-
-
-class SettingsError(ValueError):
-    """A variable of the environment has a value that cannot be used."""
+NAMES_FILE, FILE_NAME = "FITCORE_SETTINGS", "settings.yaml"
+DEFAULT, FILE, ENVIRONMENT, OPTION, DEPLOYMENT = "default", "file", "environment", "option", "deployment"
+SECRETS = ("key_file", "database")  # told as set or not
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the environment says.
+    """What the environment and the settings file say.
 
     Parameters
     ----------
@@ -39,6 +44,10 @@ class Settings:
     engine : FITCORE_ENGINE, where the tasks of a chain run: ``threads`` by default, ``dask`` or ``ray``.
     engine_address : FITCORE_ENGINE_ADDRESS, of a Dask or Ray cluster; None means one on this machine for the time of the run.
     latents_resources : FITCORE_LATENTS_RESOURCES, such as GPU=1: what the cluster must give to the computation of latent variables.
+    file : the settings file that was read; None where there is none.
+    asked : all fields of the file's form with the values in force, as plain data; what is secret is only said to be set.
+    origins : by field of the form, whether its value is a default, the file's or the environment's.
+    pipeline, seed, jobs, time_limit, searches : what the options of `fitcore run` are where they are not given; see the form.
     """
 
     store: Path
@@ -54,6 +63,14 @@ class Settings:
     data: Path = Path("fitcore-data")
     database: str | None = field(default=None, repr=False)
     prefect_api_auth: str | None = field(default=None, repr=False)
+    file: Path | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    pipeline: str = "lens"
+    seed: int = 0
+    jobs: int | None = None
+    time_limit: str | None = None
+    searches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read() -> Settings:
@@ -66,35 +83,88 @@ def read() -> Settings:
         there is not, or a setting that it has no use for.
     """
     environment = os.environ
-    cache = environment.get("FITCORE_CACHE") or Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fitcore"
-    data = environment.get("FITCORE_DATA") or Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fitcore"
-    threads = _number(environment, "FITCORE_THREADS", len(os.sched_getaffinity(0)), "whole number")
-    engine = environment.get("FITCORE_ENGINE") or ENGINES[0]
+    path = file_named(environment)
+    form = SettingsFile() if path is None else load(path)
+    above = {name: told for name, item in SettingsFile.model_fields.items() if (told := environment.get(variable_of(item)))}
+    origins = {
+        name: ENVIRONMENT if name in above else FILE if name in form.model_fields_set else DEFAULT for name in SettingsFile.model_fields
+    }
+    where = Path() if path is None else path.parent
+
+    def folder(name: str, default: Path) -> Path:
+        if name in above:
+            return Path(above[name])
+        told = getattr(form, name)
+        return default if told is None else (where / Path(told).expanduser() if origins[name] == FILE else Path(told))
+
+    def text(name: str) -> str | None:
+        return above.get(name, getattr(form, name))
+
+    cache = folder("cache", Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fitcore")
+    data = folder("data", Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fitcore")
+    cores = form.threads or len(os.sched_getaffinity(0))
+    engine = text("engine") or ENGINES[0]
     if engine not in ENGINES:
         raise SettingsError(
             f"The environment variable FITCORE_ENGINE is {engine!r}; it must be one of {', '.join(ENGINES)}. Correct or unset it."
         )
-    for name in ("FITCORE_ENGINE_ADDRESS", "FITCORE_LATENTS_RESOURCES"):
-        if environment.get(name) and engine == ENGINES[0]:
+    resources = _resources(above["latents_resources"]) if "latents_resources" in above else form.latents_resources
+    for name, value in {"engine_address": text("engine_address"), "latents_resources": above.get("latents_resources") or resources}.items():
+        if value and engine == ENGINES[0]:
+            variable = variable_of(SettingsFile.model_fields[name])
+            told = f"The environment variable {variable}" if name in above else f"{name} in the settings file {path}"
             raise SettingsError(
-                f"The environment variable {name} is {environment[name]!r} and FITCORE_ENGINE is {engine!r}, which has no cluster. "
+                f"{told} is {value!r} and FITCORE_ENGINE is {engine!r}, which has no cluster. "
                 "Set FITCORE_ENGINE to dask or ray, or unset the other."
             )
+    key_file = text("key_file")
+    values = {
+        "store": folder("store", Path("results")),
+        "cache": cache,
+        "threads": int(_number(environment, "FITCORE_THREADS", cores, "whole number")),
+        "prefect_api_url": text("prefect_api_url"),
+        "server_seconds": _number(environment, "FITCORE_SERVER_SECONDS", form.server_seconds, "number"),
+        "no_color": "NO_COLOR" in environment or form.no_color,
+        "engine": engine,
+        "engine_address": text("engine_address"),
+        "latents_resources": resources,
+        "data": data.absolute(),
+        "database": text("database"),
+        **{name: getattr(form, name) for name in ("pipeline", "seed", "jobs", "time_limit", "searches")},
+    }
     return Settings(
-        store=Path(environment.get("FITCORE_STORE") or "results"),
-        cache=Path(cache),
-        threads=int(threads),
-        prefect_api_url=environment.get("PREFECT_API_URL") or None,
-        server_seconds=_number(environment, "FITCORE_SERVER_SECONDS", SERVER_SECONDS, "number"),
-        no_color="NO_COLOR" in environment,
-        key=_key(environment.get("FITCORE_KEY_FILE")),
-        engine=engine,
-        engine_address=environment.get("FITCORE_ENGINE_ADDRESS") or None,
-        latents_resources=_resources(environment.get("FITCORE_LATENTS_RESOURCES")),
-        data=Path(data).absolute(),
-        database=environment.get("FITCORE_DATABASE") or None,
+        **values,
+        key=None if key_file is None else _key(key_file, "key_file" in above, path),
         prefect_api_auth=environment.get("PREFECT_API_AUTH_STRING") or None,
+        file=path,
+        asked={**{name: _told(name, value) for name, value in values.items()}, "key_file": _told("key_file", key_file)},
+        origins={**origins, "no_color": ENVIRONMENT if "NO_COLOR" in environment else origins["no_color"]},
     )
+
+
+def file_named(environment: Mapping[str, str] | None = None) -> Path | None:
+    """The settings file: what FITCORE_SETTINGS names, or ``fitcore/settings.yaml`` in the user's configuration folder; None without one."""
+    known = os.environ if environment is None else environment
+    if named := known.get(NAMES_FILE):
+        return Path(named).absolute()
+    own = own_file(known)
+    return own if own.is_file() else None
+
+
+def own_file(environment: Mapping[str, str] | None = None) -> Path:
+    """Where the user's own settings file is, or would be."""
+    known = os.environ if environment is None else environment
+    return Path(known.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fitcore" / FILE_NAME
+
+
+def _told(name: str, value: Any) -> Any:
+    """A value as plain data, that may be shown and stored."""
+    if name in SECRETS:
+        return None if value is None else "set"
+    if name == "prefect_api_url" and value is not None:
+        parts = urlsplit(value)
+        return value if parts.username is None and parts.password is None else f"{parts.scheme}://...@{value.rpartition('@')[2]}"
+    return str(value) if isinstance(value, Path) else dict(value) if isinstance(value, Mapping) else value
 
 
 def _resources(text: str | None) -> dict[str, float]:
@@ -114,12 +184,11 @@ def _resources(text: str | None) -> dict[str, float]:
     return found
 
 
-def _key(name: str | None) -> bytes | None:
+def _key(name: str, is_above: bool, file: Path | None) -> bytes:
     """The key in a file that nobody but its owner can read."""
-    if not name:
-        return None
-    told = f"The environment variable FITCORE_KEY_FILE names {name}"
-    key = secret(Path(name), told, "Correct or unset it.")
+    told = f"{'The environment variable FITCORE_KEY_FILE' if is_above else f'key_file in the settings file {file}'} names {name}"
+    place = Path(name) if is_above or file is None else file.parent / Path(name).expanduser()
+    key = secret(place, told, "Correct or unset it.")
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
         raise SettingsError(
             f"{told}, which holds {min(len(key), LONGEST_KEY + 1)} bytes; a key has {SHORTEST_KEY} to {LONGEST_KEY}. Make one, for example "
@@ -196,6 +265,8 @@ def child_environment(settings: Settings, *, prefect_api_url: str | None = None,
     }
     inherited: Mapping[str, str] = os.environ
     forced = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
+    if settings.file is not None:
+        forced[NAMES_FILE] = str(settings.file)  # wherever the child is
     if prefect_api_url is not None:
         forced["PREFECT_API_URL"] = prefect_api_url
         if settings.prefect_api_auth is not None:

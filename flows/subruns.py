@@ -214,7 +214,7 @@ def latents_elsewhere(deployment: str, stage: str, digests: dict[str, str], requ
         work = Work(
             deployment=deployment,
             key=f"{own}-{digest({'store': request['store'], 'part': part})[:8]}",
-            parameters={**request, "stage": stage, "digests": digests},
+            parameters={**{key: value for key, value in request.items() if key != "origins"}, "stage": stage, "digests": digests},
             what=f"the latent variables of stage {stage!r} ({own[:12]})",
             attempts=attempts,
         )

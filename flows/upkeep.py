@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ def rubbish(store: Store, *, is_removing: bool) -> Iterator[str]:
     yield f"{store.path}: {len(findings)} things, {sum(finding.size for finding in findings) / 1e6:.1f} MB {told}"
 
 
-def specs_of(text: str, store: Store, pipeline: str, seed: int) -> Specs:
+def specs_of(text: str, store: Store, pipeline: str, seed: int, searches: Mapping[str, Mapping[str, Any]] | None = None) -> Specs:
     """What a word of the user means: a dataset's folder as it would be asked now, a name in the store, or the beginning of a digest.
+
+    ``searches`` are the search settings that the settings file replaces.
 
     Raises
     ------
@@ -37,7 +39,8 @@ def specs_of(text: str, store: Store, pipeline: str, seed: int) -> Specs:
     if Path(name).is_dir():
         entry = catalogue.find(pipeline)
         dataset = entry.load(Path(name))
-        requests = asked(catalogue.chain_of(entry, dataset, {}), dataset, store, seed=seed)
+        replaced = {stage: fields for stage, fields in (searches or {}).items() if stage in entry.stage_names}
+        requests = asked(catalogue.chain_of(entry, dataset, replaced), dataset, store, seed=seed)
         found = {key: (request.digest, canonical(request.specification)) for key, request in requests.items()}
     elif any(run["name"] == name for run in store.runs()):
         stages = store.run(name, pipeline if any(r["name"] == name and r["pipeline"] == pipeline for r in store.runs()) else None)["stages"]

@@ -25,7 +25,7 @@ from flows import catalogue
 from flows.attempts import unfinished_attempts
 from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
-from flows.records import command_of, links_of, record, report_path
+from flows.records import command_of, in_force, links_of, record, refuse_others, report_path
 from flows.settings import read
 
 SECONDS_BETWEEN_EVENTS = 0.5
@@ -81,7 +81,7 @@ class Worker:
         dataset = self._dataset(entry, request)
         pipeline = catalogue.chain_of(entry, dataset, request["settings"])
         store, seed = Store(request["store"], key=self.key), request["seed"]
-        if operation in ("stages", "latents_part", "attempts"):
+        if operation in ("stages", "latents_part", "attempts", "is_held"):
             return self._told(operation, entry, pipeline, dataset, store, seed)
         if operation == "stage":
             outcome = run_stage(
@@ -89,21 +89,27 @@ class Worker:
                 progress=lambda event: self._progress(request, event),
                 stop=lambda: self.is_stopping,
                 about={"dataset": dataset.name, "command": command_of(request)},
+                provenance={
+                    "dataset": dataset.name,
+                    "settings": in_force(read(), request, pipeline.stage(request["stage"]), pipeline.stage_seed(seed, request["stage"])),
+                },
             )
             return {**outcome.to_dict(), "effort": asdict(store.effort(outcome.digest))}
         if operation == "latents":
             self._news(request["stage"], "latents", n_calls=0)
             return asdict(run_latents(**self._asked(request, pipeline, dataset, store), device=request.get("device", "any")))
-        if operation == "report":
+        if operation in ("report", "page"):
             self._news("", "report", n_calls=0)
             results = stored_results(pipeline, dataset, store, seed=seed)
+            if operation == "page":
+                refuse_others(pipeline, dataset, store, request)
             outcomes = self._outcomes(results, store, request["cached"])
-            target = Path(request["target"])
             context = {"command": command_of(request), "dataset": request["dataset"], "seed": seed}
             page = catalogue.page(entry.name)
-            page.report(dataset, results, outcomes, links=links_of(pipeline), target=target, context=context)
-            record(store, entry, dataset, results, outcomes, request)
-            return str(target)
+            page.report(dataset, results, outcomes, links=links_of(pipeline), target=Path(request["target"]), context=context)
+            if operation == "report":
+                record(store, entry, dataset, results, outcomes, request)
+            return request["target"]
         raise ValueError(f"unknown operation {operation!r}")
 
     def _asked(self, request: dict[str, Any], pipeline: Pipeline, dataset: Any, store: Store) -> dict[str, Any]:
@@ -122,6 +128,8 @@ class Worker:
         """What is known without computing."""
         if operation == "latents_part":
             return latents_part(pipeline.stage(entry.latent_stage).n_latents)
+        if operation == "is_held":
+            return any(work.dataset == dataset.name and work.state == "running" for work in store.activity().works)
         if operation == "attempts":
             return unfinished_attempts(pipeline, entry.latent_stage, dataset, store, seed)
         target = report_path(store, entry.name, dataset.name)

@@ -16,6 +16,7 @@ MAY_WRITE = (
     "fitcore/store/",
     "pipelines/lens/simulate",
     "pipelines/lens/report",
+    "pipelines/lens/export_fits",  # FITS files in memory; `flows.exporting` puts them on the disk
     "flows/settings.py",
     "flows/server.py",
     "flows/lasting.py",

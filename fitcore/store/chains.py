@@ -57,6 +57,7 @@ class _Noted(_Strict):
     seed: int
     settings: dict[str, dict[str, Any]]
     report: str
+    dataset: str = ""
 
 
 def checked(run: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -71,7 +71,7 @@ def values(
         if stamp == stamp_of(paths) and all(abs(now - 1e-9 * times[1]) > YOUNG_SECONDS for times in stamp):
             kept[key] = [stamp, found[key]]
             n_new += 1
-    if n_new >= LEAST_NEW:
+    if n_new >= LEAST_NEW and not layout.is_looking:
         _save(layout, kind, version, kept)
     return found, faults
 

@@ -66,10 +66,12 @@ class Layout:
     ----------
     root : the folder.
     key : the secret that the store's records are signed with, for those who read and write them; None signs and checks nothing.
+    is_looking : nothing may be written or moved; what is damaged is told and left where it is.
     """
 
     root: Path
     key: bytes | None = field(default=None, repr=False)
+    is_looking: bool = False
 
     @property
     def format_file(self) -> Path:

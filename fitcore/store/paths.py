@@ -37,10 +37,12 @@ class Paths:
     ----------
     root : the store's folder.
     folder : this corner, inside ``root``.
+    is_looking : what is saved goes nowhere: for those who only ask what would be done.
     """
 
     root: Path
     folder: Path
+    is_looking: bool = False
 
     @property
     def output_path(self) -> Path:
@@ -50,6 +52,8 @@ class Paths:
         ------
         StoreError : it cannot be made, or a link leads out of it.
         """
+        if self.is_looking:
+            raise StoreError(f"the store {self.root} was opened to look at it, so {self.folder} is not made: open it without is_looking")
         with durable.explaining(self.folder, "making the output folder"):
             durable.refuse_links(self.root, self.folder)
             durable.make_folder(self.folder, self.root)
@@ -58,7 +62,7 @@ class Paths:
 
     def child(self, name: str) -> "Paths":
         """A corner inside this one, with the same rules."""
-        return Paths(self.root, self.folder / checked_name(name))
+        return Paths(self.root, self.folder / checked_name(name), self.is_looking)
 
     def names(self) -> list[str]:
         """The files that are here, sorted."""
@@ -143,9 +147,10 @@ class Paths:
         durable.refuse_links(self.root, self.folder)
         if len(data) > FILE_LIMIT:
             raise StoreError(f"{path.name} would have {len(data):,} bytes, more than the {FILE_LIMIT:,} allowed: save less, or in parts")
-        with durable.explaining(path, f"saving {path.name}"):
-            durable.make_folder(self.folder, self.root)
-            durable.replace(path, data)
+        if not self.is_looking:
+            with durable.explaining(path, f"saving {path.name}"):
+                durable.make_folder(self.folder, self.root)
+                durable.replace(path, data)
         return path
 
     def _load(self, name: str, ending: str, reader: Any) -> Any:

@@ -255,6 +255,9 @@ def quarantine(layout: Layout, digest: str, paths: Sequence[Path], reason: str) 
     -------
     The folder they are in now; None where nothing could be moved.
     """
+    if layout.is_looking:
+        warnings.warn(f"{reason}: {digest} is left where it is; it counts as missing", QuarantineWarning, stacklevel=3)
+        return None
     target = layout.quarantine / f"{digest}-{secrets.token_hex(4)}"
     durable.refuse_links(layout.root, target)
     moved: list[str] = []

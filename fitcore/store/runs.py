@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import difflib
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -110,7 +111,9 @@ def run(layout: Layout, name: str, pipeline: str | None = None) -> dict[str, Any
     if not found:
         known = ", ".join(sorted({record["name"] for record in everything})[:20]) or "none"
         which = f"of {name!r}" if pipeline is None else f"of {name!r} with pipeline {pipeline!r}"
-        raise ResultNotFoundError(f"no run {which} in the store {layout.root}; it has: {known}. `fitcore run` makes one")
+        near = difflib.get_close_matches(name, {record["name"] for record in everything} - {name}, 1)
+        hint = f". Did you mean {near[0]!r}?" if near else ". `fitcore run` makes one"
+        raise ResultNotFoundError(f"no run {which} in the store {layout.root}; it has: {known}{hint}")
     return max(found, key=lambda record: record["recorded"])
 
 

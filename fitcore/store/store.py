@@ -11,7 +11,7 @@ import reprlib
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fitcore.store.activity import Activity, Effort, activity, effort
 from fitcore.store.attempts import Attempt
 from fitcore.store.checkpoint import FileCheckpoint
 from fitcore.store.commit import Contents, checked_part, commit
+from fitcore.store.glance import Glimpse, Saved, glimpses, saved
 from fitcore.store.internal import read_internal, write_internal
 from fitcore.store.layout import FORMAT_FILE, RESULT, SCHEMA_VERSION, SMALL_LIMIT, Layout
 from fitcore.store.lease import Lease
@@ -50,6 +51,7 @@ class Store:
         None signs nothing and asks for no signature.
     heartbeat : seconds between two signs of life of a lease's holder.
     patience : how many may be missed before the holder counts as dead.
+    is_looking : nothing is made, written or moved, by nobody: a folder that is not there is an empty store, and what is damaged stays.
 
     Raises
     ------
@@ -62,17 +64,27 @@ class Store:
     key: bytes | None = field(repr=False)
     heartbeat: float
     patience: int
+    is_looking: bool
 
-    def __init__(self, path: str | Path, *, key: bytes | None = None, heartbeat: float = 1.0, patience: int = 15) -> None:
+    def __init__(
+        self, path: str | Path, *, key: bytes | None = None, heartbeat: float = 1.0, patience: int = 15, is_looking: bool = False
+    ) -> None:
         if key is not None and (not isinstance(key, bytes) or not key):
             raise ConfigError(f"the key of the store is {'empty' if key == b'' else f'of type {type(key).__name__}'}: give bytes, or None")
-        for name, value in {"path": Path(path).absolute(), "key": key, "heartbeat": heartbeat, "patience": patience}.items():
+        known = {"path": Path(path).absolute(), "key": key, "heartbeat": heartbeat, "patience": patience, "is_looking": is_looking}
+        for name, value in known.items():
             object.__setattr__(self, name, value)
         _open(self._layout)
 
     @property
     def _layout(self) -> Layout:
-        return Layout(self.path, self.key)
+        return Layout(self.path, self.key, self.is_looking)
+
+    @property
+    def _to_write(self) -> Layout:
+        if self.is_looking:
+            raise StoreError(f"the store {self.path} was opened to look at it, and nothing is written: open it without is_looking")
+        return self._layout
 
     def check_writable(self) -> None:
         """Try what a commit does, on a small file, so that no sampling is spent on a store that cannot keep its result.
@@ -81,7 +93,7 @@ class Store:
         ------
         StoreError : the store cannot be written, or its disk is nearly full. Below 512 MB a `StoreWarning` is given instead.
         """
-        _check_writable(self._layout)
+        _check_writable(self._to_write)
 
     def _repr_html_(self) -> str:
         """What is in it, for a notebook: quickly, from the notes of its chains."""
@@ -120,7 +132,7 @@ class Store:
         """
         told = {"attempts": [attempt.to_dict() for attempt in self.attempts(digest)], **(provenance or {})}
         contents = Contents(arrays=arrays, attributes=attributes, spec=spec, provenance=told, extra=extra or {})
-        return commit(self._layout, digest, RESULT, contents)
+        return commit(self._to_write, digest, RESULT, contents)
 
     def commit_part(
         self,
@@ -136,7 +148,7 @@ class Store:
         """Publish what was made from a result, such as "latents", with its own commit record; ResultNotFoundError without the result."""
         parent = self.read(digest)
         contents = Contents(arrays=arrays, attributes=attributes, spec=spec, provenance=provenance or {}, extra=extra or {})
-        return commit(self._layout, digest, checked_part(part), contents, parent_sha256=parent.sha256)
+        return commit(self._to_write, digest, checked_part(part), contents, parent_sha256=parent.sha256)
 
     def lookup(self, spec: Any, part: str = RESULT) -> Record | None:
         """The record of a committed result (or part), checked against its hashes, or None.
@@ -156,8 +168,8 @@ class Store:
         return sorted(d for d in self._layout.digests() if d.startswith(beginning) and self._layout.manifest(d).exists())
 
     def parts(self, digest: str) -> list[str]:
-        """Names of the parts of a result that are committed, such as "latents"; sorted."""
-        return upkeep.parts(self._layout, digest)[1:]
+        """Names of what is committed under a digest: "result" first, then its parts, such as "latents"."""
+        return upkeep.parts(self._layout, digest)
 
     def quarantine(self, digest: str, reason: str) -> Path | None:
         """Move a result and its parts out of the way, with the reason; where they are now, None if there were none."""
@@ -169,7 +181,7 @@ class Store:
 
     def write_internal(self, digest: str, data: bytes) -> None:
         """Keep a search's internal state, opaque bytes; the first one wins, before or after the result itself."""
-        write_internal(self._layout, digest, data)
+        write_internal(self._to_write, digest, data)
 
     def read_internal(self, digest: str, *, trust: bool = False) -> bytes:
         """What `write_internal` kept; ConfigError unless ``trust`` is True, since whoever unpickles it runs code that is in it."""
@@ -199,7 +211,7 @@ class Store:
         stop : event or function that says whether to save and stop.
         lease : the lease it runs under; told of the calls, and asked before every save.
         """
-        return FileCheckpoint(self._layout, digest, fingerprint=fingerprint or {}, stop=stop, lease=lease)
+        return FileCheckpoint(self._to_write, digest, fingerprint=fingerprint or {}, stop=stop, lease=lease)
 
     def lease(self, digest: str, *, part: str = RESULT, wait: float | None = None, about: Mapping[str, str] | None = None) -> Lease:
         """The right to work on a result, as a context manager.
@@ -210,7 +222,7 @@ class Store:
         about : what the work is, in words, for `activity`.
         """
         durable.refuse_links(self.path, self._layout.attempts_folder(digest))
-        return Lease(self._layout, digest, part=part, wait=wait, heartbeat=self.heartbeat, patience=self.patience, about=about)
+        return Lease(self._to_write, digest, part=part, wait=wait, heartbeat=self.heartbeat, patience=self.patience, about=about)
 
     def attempts(self, digest: str, part: str = RESULT) -> list[Attempt]:
         """All attempts at a result, oldest first; the record outlives kills."""
@@ -219,6 +231,14 @@ class Store:
     def effort(self, digest: str, part: str = RESULT) -> Effort:
         """What the attempts at a result cost together: calls, time, and what was lost between them."""
         return effort(self._layout.attempts_folder(digest), part)
+
+    def saved(self, digest: str, fingerprint: Mapping[str, Any]) -> Saved | None:
+        """How far the checkpoints of a search are, by their records; None where there are none. ``fingerprint`` as for `checkpoint`."""
+        return saved(self._layout, digest, fingerprint)
+
+    def glimpses(self, *, most: int = 300) -> Iterator[Glimpse]:
+        """What the newest ``most`` commit records say, the newest first: quick, and not checked against the results' files."""
+        return glimpses(self._layout, most=most)
 
     def activity(self) -> Activity:
         """Who is at work, what stands still and what was left unfinished; nothing is moved or changed."""
@@ -230,13 +250,13 @@ class Store:
 
     def paths(self, digest: str) -> Paths:
         """One result's corner of the store, for the hooks of an analysis."""
-        return Paths(self.path, self._layout.result_folder(digest) / "output")
+        return Paths(self.path, self._layout.result_folder(digest) / "output", self.is_looking)
 
     # ---- names and upkeep ------------------------------------------------------------------------------------------------------------
 
     def record_run(self, name: str, pipeline: str, stages: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> None:
         """Note which digests the chain of a dataset has; the last note of a name and pipeline counts."""
-        runs.record_run(self._layout, name, pipeline, stages, extra or {})
+        runs.record_run(self._to_write, name, pipeline, stages, extra or {})
 
     def runs(self) -> list[dict[str, Any]]:
         """All runs noted: name, pipeline, stages (digest by stage, in order), extra, recorded."""
@@ -248,7 +268,7 @@ class Store:
 
     def rebuild_runs(self) -> int:
         """Make the index of names anew from the manifests; how many runs they tell of."""
-        return runs.rebuild_runs(self._layout)
+        return runs.rebuild_runs(self._to_write)
 
     def table(self) -> Table:
         """One row for each committed result: name, pipeline, stage, verdict (on the last stage of a chain), evidence, cost, parameters.
@@ -278,7 +298,7 @@ class Store:
 
     def collect_garbage(self, *, dry_run: bool = True) -> Sequence[Finding]:
         """Name, and unless ``dry_run`` remove, what no one needs; never what is young, live, a result or unfinished work."""
-        return upkeep.collect_garbage(self._layout, dry_run=dry_run)
+        return upkeep.collect_garbage(self._layout if dry_run else self._to_write, dry_run=dry_run)
 
 
 def _check_writable(layout: Layout) -> None:
@@ -313,6 +333,8 @@ def _open(layout: Layout) -> None:
                 f"the folder {layout.root} holds other things ({', '.join(sorted(names)[:3])}, ...) and no {FORMAT_FILE}, so it is not a "
                 f"store: name a new or empty folder"
             )
+        if layout.is_looking:
+            return
         is_there = layout.root.is_dir()
         try:
             with durable.explaining(layout.root, "making the store"):

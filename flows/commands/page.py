@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fitcore import ConfigError
-from fitcore.naming import suggestion
-from flows.command import StoreOption, existing, guarded
-from flows.pages import write_page
+from flows.command import StoreOption, application, existing, guarded
+from flows.later import later
+
+if TYPE_CHECKING:
+    from flows import pages
+else:
+    (pages,) = later("pages")
+
+app = application()
 
 
+@app.command(epilog="Example: fitcore page --store results")
 @guarded
 def page(
     store: StoreOption = None,
@@ -22,11 +28,4 @@ def page(
     pipeline: Annotated[list[str] | None, typer.Option("--pipeline", help="Only these pipelines.")] = None,
 ) -> None:
     """One page of all finished chains: counts, what changed, distributions, outliers, and a table to filter and to grade by keyboard."""
-    kept = existing(store)
-    if file is not None and file.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--output {file}: a page ends in .html; its state is kept beside it in a file of that name that ends in .json.")
-    known = sorted({run["pipeline"] for run in kept.listed_chains().rows})
-    for name in pipeline or ():
-        if name not in known:
-            raise ConfigError(f"No chain of this store has the pipeline {name!r}. {suggestion(name, known, kind='pipelines')}")
-    typer.echo(str(write_page(kept, file, pipelines=tuple(pipeline or ()))))
+    typer.echo(str(pages.write_asked(existing(store), file, tuple(pipeline or ()))))

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import tables
-from flows.command import StoreOption, existing, guarded, output
-from flows.console import printable
+from flows.command import StoreOption, application, existing, guarded, output
+from flows.later import later
+
+if TYPE_CHECKING:
+    from flows import console, tables
+else:
+    console, tables = later("console", "tables")
+
+app = application()
 
 
+@app.command(epilog="Example: fitcore table --store results --where 'slope<1.9' --sort -slope --output steep.csv")
 @guarded
 def table(
     store: StoreOption = None,
@@ -40,7 +47,7 @@ def table(
         columns=_names(columns),
         grades=grades,
     )
-    made = tables.make(existing(store), asked, lambda text: typer.echo(printable(text), err=True))
+    made = tables.make(existing(store), asked, lambda text: typer.echo(console.printable(text), err=True))
     if made.shown is not None:
         output().print(made.shown)
     elif file is None:

@@ -6,22 +6,21 @@ from collections.abc import Sequence
 
 from fitcore.board import About, Board, Grade
 from pipelines.lens.latents import LATENTS
+from pipelines.lens.meanings import meaning
 from pipelines.lens.verdict import stage_to_blame
 
 PICTURES = ("data", "model", "residual", "lensed source", "source")
 """The parts of the strip that `strip` draws."""
-_NAMED = {
-    "einstein_radius_effective": ("Einstein radius", r"\theta_\mathrm{E}"),
-    "einstein_radius_intermediate": ("radius of the mass", r"\theta_\mathrm{E}^\mathrm{mass}"),
-    "mass_in_einstein": ("mass", r"M_\mathrm{E}"),
-    "mass_axis_ratio": ("axis ratio", r"q"),
-    "mass_pa_e_of_n": ("position angle", r"\phi"),
-    "slope": ("slope", r"\gamma"),
-    "shear_magnitude": ("shear", r"\gamma_\mathrm{ext}"),
-    "shear_pa_e_of_n": ("shear angle", r"\phi_\mathrm{ext}"),
-    "magnification": ("magnification", r"\mu"),
-    "chi2_per_pixel_arc": ("χ² in arcs", r"\chi^2_\mathrm{arc}"),
-    "source_half_light_radius": ("source radius", r"r_\mathrm{half}"),
+_TITLES = {
+    "einstein_radius_effective": "Einstein radius",
+    "einstein_radius_intermediate": "radius of the mass",
+    "mass_in_einstein": "mass",
+    "mass_axis_ratio": "axis ratio",
+    "mass_pa_e_of_n": "position angle",
+    "shear_magnitude": "shear",
+    "shear_pa_e_of_n": "shear angle",
+    "chi2_per_pixel_arc": "χ² in arcs",
+    "source_half_light_radius": "source radius",
 }
 _MEASURES = {
     "chi2_per_pixel": About(title="χ²", latex=r"\chi^2", description="mean squared residual over noise of all used pixels"),
@@ -29,30 +28,13 @@ _MEASURES = {
         unit="sigma", title="residual peak", description="largest residual of a used pixel over its noise, by size, in the best fit"
     ),
 }
-_PARAMETERS = {
-    "center_x": About(unit="arcsec", description="to the right of the middle of the frame"),
-    "center_y": About(unit="arcsec", description="above the middle of the frame"),
-    "einstein_radius": About(unit="arcsec", description="on the intermediate axis", latex=r"b"),
-    "offset_x": About(unit="arcsec", description="from that of the first, to the right"),
-    "offset_y": About(unit="arcsec", description="from that of the first, upwards"),
-    "ellipticity_1": About(description="(1 - q) / (1 + q) cos(2 phi), phi anticlockwise from +x"),
-    "ellipticity_2": About(description="(1 - q) / (1 + q) sin(2 phi)"),
-    "gamma_1": About(description="external shear along x"),
-    "gamma_2": About(description="external shear along the diagonal"),
-}
 
 
-def _about() -> dict[str, About]:
-    latents = {
-        name: About(
-            unit=latent.unit,
-            description=latent.description,
-            title=_NAMED.get(name, (name.replace("_", " "), ""))[0],
-            latex=_NAMED.get(name, ("", ""))[1],
-        )
-        for name, latent in LATENTS.items()
-    }
-    return {**_PARAMETERS, **_MEASURES, **latents}
+def _known(path: str) -> About:
+    """The meaning of a parameter or latent variable, as the exports tell it."""
+    found, leaf = meaning(path), path.rpartition(".")[2]
+    title = (_TITLES.get(path) or path.replace("_", " ")) if leaf == path else ""
+    return About(unit=found.unit, description=found.description, latex=found.latex, title=title)
 
 
 def _blame(reasons: Sequence[str]) -> str:
@@ -60,7 +42,8 @@ def _blame(reasons: Sequence[str]) -> str:
 
 
 BOARD = Board(
-    about=_about(),
+    about={**_MEASURES, **{name: _known(name) for name in LATENTS}},
+    otherwise=_known,
     columns=(
         "einstein_radius_effective",
         "mass_axis_ratio",

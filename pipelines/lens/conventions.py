@@ -16,6 +16,7 @@ Bolton et al. 2008      b_SIE / (2 R)                                           
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,48 @@ def _radius_of_mean_axis(einstein_radius: float, q: float, slope: float) -> floa
     return float(einstein_radius * np.sqrt(q) * (2.0 / (1.0 + q)) ** (1.0 / (slope - 1.0)))
 
 
-def _shape_of(mass: Any) -> tuple[float, float]:
-    """Axis ratio and angle in radians anticlockwise from +x."""
-    return float(axis_ratio(mass.ellipticity_1, mass.ellipticity_2)), float(position_angle(mass.ellipticity_1, mass.ellipticity_2))
+def _shape_of(mass: Any) -> tuple[Any, Any]:
+    """Axis ratio and angle in radians anticlockwise from +x; floats, or arrays of a component of arrays."""
+    return _plain(axis_ratio(mass.ellipticity_1, mass.ellipticity_2)), _plain(position_angle(mass.ellipticity_1, mass.ellipticity_2))
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else np.asarray(value)
+
+
+def in_sky_frame(component: Any, position_angle_of_y: float = 0.0, is_mirrored: bool = False) -> Any:
+    """A component of mass or light as it is with north up and east to the left: x to the west, y to the north, about the image's middle.
+
+    Parameters
+    ----------
+    position_angle_of_y, is_mirrored : of the image, see `sky.east_of_north`.
+
+    Positions, offsets, ellipticity and shear are turned; the rest stays. Numbers, or arrays of one shape.
+    """
+    changes: dict[str, Any] = {}
+    for x, y, spin in (
+        ("center_x", "center_y", 1),
+        ("offset_x", "offset_y", 1),
+        ("ellipticity_1", "ellipticity_2", 2),
+        ("gamma_1", "gamma_2", 2),
+    ):
+        if hasattr(component, x):
+            changes[x], changes[y] = sky_axes(getattr(component, x), getattr(component, y), position_angle_of_y, is_mirrored, spin=spin)
+    return replace(component, **changes)
+
+
+def sky_axes(x: Any, y: Any, position_angle_of_y: float = 0.0, is_mirrored: bool = False, *, spin: int = 1) -> tuple[Any, Any]:
+    """(west, north) of a position (x, y) of the image; for ``spin`` 2, of the components of an ellipticity or shear."""
+    angle = spin * np.radians(position_angle_of_y)
+    if is_mirrored:
+        x, y = (-x, y) if spin == 1 else (x, -y)
+    return x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
+
+
+def image_axes(west: Any, north: Any, position_angle_of_y: float = 0.0, is_mirrored: bool = False) -> tuple[Any, Any]:
+    """The inverse of `sky_axes` for positions."""
+    x, y = sky_axes(west, north, -position_angle_of_y)
+    return (-x if is_mirrored else x), y
 
 
 def _ours(center: tuple[float, float], shape: tuple[float, float], radius: float) -> dict[str, float]:
@@ -184,12 +224,12 @@ def from_coolest_shear(*, gamma_ext: float, phi_ext: float) -> Shear:
 def to_coolest_shear(shear: Shear) -> dict[str, Any]:
     """Values of COOLEST's ``ExternalShear``; ``phi_ext`` in (-90, 90]."""
     angle = 0.5 * np.arctan2(shear.gamma_2, shear.gamma_1)
-    return {"gamma_ext": float(np.hypot(shear.gamma_1, shear.gamma_2)), "phi_ext": _from_y(float(angle))}
+    return {"gamma_ext": _plain(np.hypot(shear.gamma_1, shear.gamma_2)), "phi_ext": _from_y(angle)}
 
 
-def _from_y(angle: float) -> float:
+def _from_y(angle: Any) -> Any:
     """Degrees anticlockwise from +y, in (-90, 90], of radians anticlockwise from +x."""
-    return float(90.0 - np.mod(180.0 - np.degrees(angle), 180.0))
+    return _plain(90.0 - np.mod(180.0 - np.degrees(angle), 180.0))
 
 
 def from_glee_power_law(*, theta_E: float, gamma: float, q: float, phi: float, x: float = 0.0, y: float = 0.0) -> PowerLaw:

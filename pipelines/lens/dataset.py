@@ -182,6 +182,7 @@ def _check_shapes(name: str, data: Array, noise: Array, psf: Array, mask: Mask) 
         if part.shape != data.shape:
             raise DataError(
                 f"{name}: the {label} has shape {part.shape}, the image {data.shape}; they must be the same. Cut both from the same frame."
+                + (" Are the image and the PSF swapped?" if part.shape == psf.shape else "")
             )
     if psf.ndim != 2 or psf.shape[0] % 2 == 0 or psf.shape[1] % 2 == 0:
         raise DataError(
@@ -235,6 +236,8 @@ def _check_values(name: str, data: Array, noise: Array, mask: Mask) -> None:
                 f"{name}: the {label} has {int(bad.sum())} used pixels that are not {allowed}, the first at row {row}, column {column} "
                 f"(from 0): {float(value)!r}. Mask them by a mask*.fits (nonzero = masked), or by a noise of 1e8."
                 + ("" if label == "image" else f" Up to {MOST_WITHOUT_NOISE:.0%} would be masked without asking.")
+                + (" Are the image and the noise map swapped?" if label == "noise map" and np.all(data[mask] > 0) else "")
+                + (" A noise map has one standard deviation for each pixel: is it another map?" if 2 * bad.sum() > mask.sum() else "")
             )
 
 

@@ -33,6 +33,7 @@ MOST_INFO_BYTES = 100_000
 MOST_PIXELS = 4096**2
 MOST_TRUTH_BYTES = 100_000
 MOST_REASONS = 5
+LARGEST_PIXEL = 5.0  # arcsec; a galaxy's lensed images cannot be told apart in larger ones
 INT_TAG, FLOAT_TAG, MERGE_TAG = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge"))
 PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?|[+-]?\.(inf|nan)", re.IGNORECASE)
 # Of a header only what can say where the sky is: what else is in it makes astropy work for hours, or its library write beyond its memory.
@@ -62,7 +63,7 @@ class Info(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     name: str | None = Field(default=None, pattern=f"^{NAME.pattern}$")
-    pixel_scale: float | None = Field(default=None, gt=0, lt=60, description="arcsec")
+    pixel_scale: float | None = Field(default=None, gt=0, lt=60, description="a number of arcsec, such as 0.05")
     redshift_lens: float | None = Field(default=None, ge=0, lt=20)
     redshift_source: float | None = Field(default=None, ge=0, lt=20)
     band: str = ""
@@ -202,7 +203,8 @@ def _reasons(error: ValidationError, text: str) -> str:
             reasons[key] = f"{key} is missing; add it."
         else:  # the members of a union fail one by one, under one key
             also = f"{reasons[key][:-1]}, or: " if key in reasons else f"{key}{where} is {reprlib.repr(item['input'])}: "
-            reasons[key] = f"{also}{item['msg']}."
+            meaning = fields[key].description if key in fields else None
+            reasons[key] = f"{also}{item['msg']}{f' ({meaning})' if meaning else ''}."
     return " ".join(reasons.values()) + (f" And {len(left_out)} more." if left_out else "")
 
 
@@ -270,7 +272,7 @@ def wcs_facts(header: fits.Header) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)
-            wcs = WCS(_sky_cards(header)).celestial
+            wcs = WCS(sky_cards(header)).celestial
             if not wcs.has_celestial:
                 return {}
             scales = proj_plane_pixel_scales(wcs) * 3600.0
@@ -286,7 +288,7 @@ def wcs_facts(header: fits.Header) -> dict[str, Any]:
     }
 
 
-def _sky_cards(header: fits.Header) -> fits.Header:
+def sky_cards(header: fits.Header) -> fits.Header:
     """The cards of a header that say where the sky is, each once, without the distortions, which a mean pixel scale does not need."""
     found = fits.Header()
     for card in header.cards:
@@ -333,6 +335,10 @@ def read_folder(folder: Path) -> dict[str, Any]:
     info = read_info(folder)
     if info.bands is not None:
         raise DataError(f"{folder} is no image but has the bands {info.bands}: a folder of one of them is an image. Give one of these.")
+    scale = info.pixel_scale or 0.0
+    if scale > LARGEST_PIXEL:
+        most = f"it is in arcsec, {LARGEST_PIXEL:g} at most"
+        raise DataError(f"{folder}: pixel_scale is {scale:g}; {most}. If it is in milliarcsec, write {scale / 1000:g} in its info file.")
     facts = {
         "name": name_of(folder, info),
         "pixel_scale": info.pixel_scale,
@@ -345,7 +351,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
         "neighbors": tuple(info.neighbors) if isinstance(info.neighbors, list) else None if info.neighbors != "none" else "none",
         "noise_factor": info.noise_factor,
     }
-    files, extensions = _files(folder, info)
+    files, extensions = files_of(folder, info)
     fields = read_fits(files, extensions, facts)
     for path in sorted(folder.glob("mask*.fits")):
         plane, _ = read_plane(path, None, "mask")
@@ -363,7 +369,8 @@ def refuse_odd_files(folder: Path) -> None:
             raise DataError(f"{path} is not a plain file but a pipe, socket, device or broken link. Put a plain file there, or remove it.")
 
 
-def _files(folder: Path, info: Info) -> tuple[dict[str, Path], dict[str, str | int]]:
+def files_of(folder: Path, info: Info) -> tuple[dict[str, Path], dict[str, str | int]]:
+    """The files of image, noise and PSF in a folder, and the extensions that hold them where these are named."""
     found = {role: next((folder / name for name in names if (folder / name).is_file()), None) for role, names in NAMES.items()}
     files = {role: path for role, path in found.items() if path is not None}
     if len(files) == len(NAMES):

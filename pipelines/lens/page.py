@@ -13,6 +13,7 @@ from pipelines.lens.assess import Assessment, Seen, assess, at_bound
 from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
+from pipelines.lens.export import EXPORTS
 from pipelines.lens.latents import LATENTS, left_out
 from pipelines.lens.linear import BANDS, OFFSET, SOURCE, lights_of, masses_of, source_plane
 from pipelines.lens.loader import read_truth
@@ -38,7 +39,9 @@ SOURCE_PIXELS, SOURCE_HALF_WIDTH = 151, 0.6
 
 
 class LensPage:
-    """Registered under the name ``lens`` among the reports."""
+    """Registered under the name ``lens`` among the reports; ``exports`` is what `fitcore export` has beside samples."""
+
+    exports = EXPORTS
 
     def report(
         self,

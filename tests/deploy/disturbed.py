@@ -33,6 +33,7 @@ def undisturbed(world: World) -> dict[str, bytes]:
     """What a run that nobody disturbs leaves; kept in the world's folder."""
     store = world.base / "truth"
     if not result_files(store):
+        store.mkdir(parents=True, exist_ok=True)  # a run makes no store: a disk that is not mounted would look like a new one
         identity = world.start("slot-0", dataset=str(make_points(world.base / "data" / "truth")), store=str(store))
         assert world.end_of(identity, COMES) == "Completed", world.states(identity)
     return result_files(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,36 @@ def test_one_signal_saves_all_lanes(fitcore: Any, server: str, make_points: Call
     rows = [json.loads(line) for line in output.splitlines()]
     assert [row["status"] for row in rows] == ["interrupted"] * 3
     fitcore.wait_for(lambda: not fitcore.processes_of("lanes"), "the end of all processes", 30.0)
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["interrupted", "its holder is killed"])
+def test_a_dataset_at_work_elsewhere_is_waited_for(
+    is_killed: bool, fitcore: Any, server: str, make_points: Callable[..., Path], tmp_path: Path
+) -> None:
+    """After the others are done; an interrupt ends the wait, and what a killed holder left is gone on with."""
+    store, long, other = tmp_path / "store", make_points("long", pause=0.04), make_points("other", y=[0.5] * 20)
+    common = ("--pipeline", "toy", "--store", store, "--json")
+    holder = fitcore.start("run", long, *common, mark="holder", PREFECT_API_URL=server)
+    fitcore.wait_for(lambda: (store / "work").is_dir() and Store(store).activity().works, "the holder")
+    waiting = fitcore.start("run", long, other, *common, "--jobs", "1", mark="waiting", PREFECT_API_URL=server)
+    said = []
+    for line in waiting.stderr:
+        said.append(line)
+        if line.startswith("1 of 2 done: "):
+            break
+    assert [line for line in said if line.startswith("long: waits: process ")], said
+    if is_killed:
+        for pid in fitcore.processes_of("holder"):
+            os.kill(pid, signal.SIGKILL)
+    else:
+        waiting.send_signal(signal.SIGINT)
+    output, errors = waiting.communicate(timeout=120)
+    rows = [json.loads(line) for line in output.splitlines()]
+    assert waiting.returncode == (0 if is_killed else 75), errors
+    assert [row["status"] for row in rows] == ["done" if is_killed else "interrupted", "done"]
+    if not is_killed:
+        holder.send_signal(signal.SIGINT)
+    holder.communicate(timeout=120)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,13 @@ def test_show(told: Any, finished: Any) -> None:
     assert stage["digest"] == run["stages"][1]["digest"]
     assert stage["n_calls"] == run["stages"][1]["n_calls"]
     assert stage["stage"] == "second"
-    assert "provenance" in stage
+    in_force = stage["provenance"]["settings"]
+    assert in_force["pipeline"] == {"value": "toy", "from": "option"}
+    assert in_force["store"] == {"value": str(store), "from": "option"}
+    assert in_force["seed"] == {"value": 0, "from": "default"}
+    assert in_force["threads"] == {"value": 1, "from": "environment"}
+    assert in_force["search.n_eff"] == {"value": 300, "from": "default"}
+    assert stage["provenance"]["dataset"] == "line"
 
 
 def test_verify_names_what_is_damaged(told: Any, finished: Any, tmp_path: Path) -> None:
@@ -96,7 +102,7 @@ def test_doctor_tells_each_finding(told: Any, monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("FITCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     text = told("doctor", "--store", tmp_path / "store")
-    assert [line[:5] for line in text.splitlines()] == ["ok   "] * 7
+    assert [line[:5] for line in text.splitlines()] == ["ok   "] * 12
     (tmp_path / "file").touch()
     assert "BAD  store: " in told("doctor", "--store", tmp_path / "file", code=1)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import fitcore as fc
 from fitcore import StoreError
+from flows import records
 from flows.records import checked, command_of, row_of, unfinished_row
+from flows.settings import read
 
 THREE = {"median": 1.0, "lower": 0.5, "upper": float("nan")}
 NOTE: dict[str, Any] = {
@@ -103,3 +108,20 @@ def test_rows_have_the_same_keys_whatever_became_of_them() -> None:
     assert extra["outcomes"][0]["cached"] is False
     other = unfinished_row("a", "toy", "failed", "why")
     assert set(row) - {"seed", "report"} == set(other) - {"error"}
+
+
+def test_the_settings_in_force_are_told_with_their_origin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FITCORE_THREADS", "3")
+    monkeypatch.setenv("FITCORE_DATABASE", "postgresql://u:secret@h/d")
+    stage = fc.Stage("second", fc.Model({"a": fc.Uniform(0, 1)}), fc.Analysis(), fc.Importance(n_eff=500))
+    request = {"pipeline": "toy", "store": "/s", "seed": 4, "origins": {"seed": "option", "second.n_eff": "file", "first.n_eff": "option"}}
+    told = records.in_force(read(), request, stage, 77)
+    assert told["seed"] == {"value": 4, "from": "option"}
+    assert told["pipeline"] == {"value": "toy", "from": "default"}
+    assert told["threads"] == {"value": 3, "from": "environment"}
+    assert told["search.n_eff"] == {"value": 500, "from": "file"}
+    assert told["engine"] == {"value": "threads", "from": "default"}
+    fields = {f"search.{field}" for field in list(stage.search.identity())[2:]}
+    assert fields <= told.keys()
+    assert {told[field]["from"] for field in fields - {"search.n_eff"}} == {"default"}
+    assert "secret" not in json.dumps(told)

@@ -44,8 +44,9 @@ def test_no_flow_tries_again_what_the_disk_refused(monkeypatch: pytest.MonkeyPat
     worker.serve(iter(['{"operation": "stage"}\n']))  # type: ignore[arg-type]
     (event,) = sent
     assert event == {"event": "error", "kind": "StoreError", "message": "no space left while saving", "retryable": False}
-    refused, held = RemoteError(event["kind"], event["message"], event["retryable"]), RemoteError("LeaseHeldError", "", True)
-    for error, expected in ((refused, False), (held, True)):
+    refused = RemoteError(event["kind"], event["message"], event["retryable"])
+    held, other = RemoteError("LeaseHeldError", "", True), RemoteError("StoreError", "a file that vanished", True)
+    for error, expected in ((refused, False), (held, False), (other, True)):
         state = Failed(data=error, message=str(error))
         assert chain.is_retryable(None, None, state) is expected  # type: ignore[arg-type]
     assert 0 < chain.RETRIES < 10

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from fitcore.errors import StoreError
 from fitcore.store import Store
-from flows import cli
+from flows.command import guarded
+from flows.commands.verify import verify
 from flows.console import Display, printable, rows_table
 from flows.records import unfinished_row
 from pipelines.lens.loader import read_folder
@@ -102,7 +103,7 @@ def test_a_file_with_an_escape_sequence_in_its_name(tmp_path: Path, capsys: pyte
     store = Store(tmp_path / "store")
     (store.path / "\x1b[2Jx").touch()
     with pytest.raises(typer.Exit):
-        cli.verify(store=store.path)
+        verify(store=store.path)
     assert "\x1b" not in (output := capsys.readouterr().out)
     assert r"\x1b[2Jx" in output
 
@@ -112,7 +113,7 @@ def test_an_error_with_an_escape_sequence(capsys: pytest.CaptureFixture[str]) ->
         raise StoreError(HOSTILE)
 
     with pytest.raises(typer.Exit):
-        cli.guarded(command)()
+        guarded(command)()
     assert not re.search("[\x00\x07\x1b\u202e]", capsys.readouterr().err)
 
 

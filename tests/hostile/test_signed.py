@@ -18,7 +18,7 @@ from damage import DONE, FINGERPRINT, RUNNING, commit, fill, seen
 from fitcore.errors import ConfigError, StoreError
 from fitcore.store import CheckpointWarning, QuarantineWarning, Store, StoreWarning, encoding
 from flows import settings
-from flows.cli import existing
+from flows.command import existing
 from flows.worker import Worker
 
 KEY, OTHER = b"0123456789abcdef", b"another key, as long"

@@ -90,6 +90,16 @@ def test_a_small_store_has_none_and_verify_knows_it(tmp_path: Path, read: Any, m
     assert Store(tmp_path / "store").verify() == []
 
 
+def test_who_only_looks_writes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "LEAST_NEW", 0)
+    monkeypatch.setattr(index, "YOUNG_SECONDS", -1.0)
+    Store(tmp_path / "store").record_run("a", "small", {"only": "0" * 64})
+    assert len(Store(tmp_path / "store", is_looking=True).listed_chains().bare) == 1
+    assert not list((tmp_path / "store").glob("index-*"))
+    Store(tmp_path / "store").listed_chains()
+    assert list((tmp_path / "store").glob("index-*"))
+
+
 def test_a_store_that_cannot_be_written_is_listed(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any) -> None:
         raise OSError(30, "Read-only file system")

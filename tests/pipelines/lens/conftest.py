@@ -9,13 +9,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from scipy.signal import fftconvolve
 
 from fitcore import Pipeline, Store, run_pipeline
 from fitcore.search.base import Checkpoint, Problem, Progress, Search, SearchOutcome
+from pipelines.lens import loader
 from pipelines.lens.bands import Bands
 from pipelines.lens.columns import radius_squared
 from pipelines.lens.dataset import Imaging
+from pipelines.lens.exported import Scene, scenes_of
 from pipelines.lens.joint_stages import joint_pipeline
 from pipelines.lens.mass import Isothermal, Shear
 from pipelines.lens.stages import lens_pipeline
@@ -199,3 +202,44 @@ def joint_chain(two_bands: SimpleNamespace, tmp_path_factory: pytest.TempPathFac
     store = Store(tmp_path_factory.mktemp("joint") / "store")
     results = run_pipeline(pipeline, two_bands.dataset, store)
     return SimpleNamespace(dataset=two_bands.dataset, pipeline=pipeline, store=store, results=results)
+
+
+def _sky(scale: float, n: int, north: float = 0.0, east: int = -1) -> fits.Header:
+    """A header with a tangential WCS; +y is ``north`` degrees east of north, and x grows to the east for ``east`` 1 at no angle."""
+    turn, degrees = np.radians(north), scale / 3600.0
+    cards = {
+        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.1, "CRVAL2": 2.2, "CRPIX1": 0.5 * (n + 1), "CRPIX2": 0.5 * (n + 1),
+        # +x lies at east * (cos, -sin) of (east, north), +y at (sin, cos)
+        "CD1_1": east * np.cos(turn) * degrees, "CD1_2": np.sin(turn) * degrees,
+        "CD2_1": -east * np.sin(turn) * degrees, "CD2_2": np.cos(turn) * degrees,
+        "RADESYS": "FK5", "BUNIT": "ELECTRONS/S", "OBJECT": "no part of the sky",
+    }  # fmt: skip
+    return fits.Header(cards)
+
+
+def _turned(scene: Scene, north: float, east: int = -1) -> Scene:
+    """The same pixels under another sky."""
+    header = _sky(scene.dataset.pixel_scale, scene.dataset.shape[0], north, east)
+    facts = loader.wcs_facts(header)
+    assert facts["position_angle_of_y"] == pytest.approx(north)
+    assert facts["is_mirrored"] == (east == 1)
+    del facts["pixel_scale"]
+    return replace(scene, header=header, seen=replace(scene.seen, dataset=replace(scene.dataset, **facts)))
+
+
+@pytest.fixture(scope="session")
+def exported(ring_chain: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The ring chain to export: ``folder`` of its dataset, whose header has a sky with north up, its ``scene``, ``turned(scene, north,
+    east)`` for the same pixels under another sky, and ``about``, plain facts."""
+    image, folder = ring_chain.dataset, tmp_path_factory.mktemp("export") / "ring"
+    folder.mkdir()
+    fits.PrimaryHDU(image.data, _sky(image.pixel_scale, image.shape[0])).writeto(folder / "image.fits")
+    fits.PrimaryHDU(image.noise).writeto(folder / "noise.fits")
+    fits.PrimaryHDU(image.psf).writeto(folder / "psf.fits")
+    about = {
+        "name": "ring", "pipeline": "lens", "stage": "power_law", "digest": "ab" * 32, "verdict": "accepted", "seed": 3,
+        "exported_by": "fitcore 0", "made_by": "fitcore 0", "committed": "2026", "command": "fitcore run ring",
+        "conventions": ["one", "two"],
+    }  # fmt: skip
+    scene = scenes_of(image, ring_chain.results, folder)[""]
+    return SimpleNamespace(folder=folder, scene=scene, turned=_turned, about=about)

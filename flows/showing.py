@@ -1,0 +1,49 @@
+"""What `fitcore show` tells of a finished chain, and of one of its stages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from fitcore import ConfigError, Store
+from fitcore.stored import summary_of
+from flows.console import one_line, printable, quantity, rows_table
+from flows.records import checked, row_of
+
+
+def whole(store: Store, name: str) -> dict[str, Any]:
+    """The row of a chain."""
+    return row_of(checked(store.run(name)))
+
+
+def one_stage(store: Store, name: str, stage: str) -> dict[str, Any]:
+    """The summary of a stage, and how it was made: the settings in force, versions, times, attempts.
+
+    Raises
+    ------
+    ConfigError
+        when the chain has no such stage, with the nearest.
+    """
+    item = store.run(name)
+    names = [entry["name"] for entry in row_of(checked(item))["stages"]]
+    if stage not in names:
+        near = difflib.get_close_matches(stage, names, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{name} has no stage {stage!r}; it has {names}.{hint}")
+    record = store.read(item["stages"][stage])
+    summary = summary_of(record.attributes).to_dict()
+    return {"name": name, "stage": stage, "digest": record.digest, **summary, "provenance": dict(record.provenance)}
+
+
+def show(row: Mapping[str, Any], console: Console) -> None:
+    """A chain in words: its row, parameters, latent variables, and the reasons of its verdict."""
+    console.print(rows_table([row]))
+    for title in ("parameters", "latents"):
+        console.print(f"\n{title}", style="bold")
+        for path, value in row[title].items():
+            console.print(f"  {one_line(path):<32} {quantity(value)}", markup=False)
+    if row["reasons"]:
+        console.print(printable("\n" + "\n".join(row["reasons"])), markup=False)

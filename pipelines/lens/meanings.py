@@ -1,0 +1,101 @@
+"""What the parameters and latent variables of a lens mean, for figures and for other tools: symbol, unit, a sentence with the convention.
+
+One table; the units and meanings of latent variables are those of `latents.LATENTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fitcore.exports import Meaning
+from pipelines.lens.latents import LATENTS
+
+_ELLIPTICITY = "(1-q)/(1+q) times {} of twice the angle of the major axis, anticlockwise from +x of the image"
+_SHEAR = "external shear times {} of twice the angle in which it stretches images, anticlockwise from +x of the image"
+
+PARAMETERS: dict[str, Meaning] = {
+    "center_x": Meaning(latex="x", unit="arcsec", description="to the right of the middle of the image"),
+    "center_y": Meaning(latex="y", unit="arcsec", description="up from the middle of the image"),
+    "offset_x": Meaning(latex=r"\Delta x", unit="arcsec", description="to the right of what it is an offset from"),
+    "offset_y": Meaning(latex=r"\Delta y", unit="arcsec", description="up from what it is an offset from"),
+    "ellipticity_1": Meaning(latex=r"\epsilon_1", description=_ELLIPTICITY.format("the cosine")),
+    "ellipticity_2": Meaning(latex=r"\epsilon_2", description=_ELLIPTICITY.format("the sine")),
+    "einstein_radius": Meaning(
+        latex=r"\theta_{\rm E}",
+        unit="arcsec",
+        description="on the intermediate axis: kappa = (3 - slope)/2 (einstein_radius/R)^(slope - 1) with R^2 = q x'^2 + y'^2/q",
+    ),
+    "slope": Meaning(latex=r"\gamma", description="logarithmic slope of the mass density in three dimensions; 2 is isothermal"),
+    "gamma_1": Meaning(latex=r"\gamma_1^{\rm ext}", description=_SHEAR.format("the cosine")),
+    "gamma_2": Meaning(latex=r"\gamma_2^{\rm ext}", description=_SHEAR.format("the sine")),
+    "convergence_0": Meaning(latex=r"\kappa_0", description="convergence of a sheet, or at the center"),
+    "kappa_s": Meaning(latex=r"\kappa_{\rm s}", description="scale density times scale radius over the critical surface density"),
+    "scale_radius": Meaning(latex=r"r_{\rm s}", unit="arcsec", description="of an NFW halo, on the major axis"),
+    "core_radius": Meaning(latex=r"r_{\rm c}", unit="arcsec", description="on the intermediate axis"),
+    "sigma": Meaning(latex=r"\sigma", unit="arcsec", description="width of a Gaussian, on the intermediate axis"),
+    "effective_radius": Meaning(latex=r"R_{\rm e}", unit="arcsec", description="holds half the light, on the intermediate axis"),
+    "sersic_index": Meaning(latex="n", description="of the Sersic profile"),
+    "intensity": Meaning(latex="I", unit="image units", description="per pixel, at the effective radius or at the center"),
+}
+"""By the last part of a path."""
+
+_SYMBOLS = {
+    "einstein_radius_effective": r"\theta_{\rm E,eff}",
+    "einstein_radius_intermediate": r"\theta_{\rm E,int}",
+    "mass_in_einstein": r"M_{\rm E}",
+    "mass_axis_ratio": r"q",
+    "mass_pa_e_of_n": r"\phi",
+    "slope": r"\gamma",
+    "shear_magnitude": r"\gamma^{\rm ext}",
+    "shear_pa_e_of_n": r"\phi^{\rm ext}",
+    "lens_flux": r"F_{\rm lens}",
+    "lensed_source_flux": r"F_{\rm images}",
+    "source_flux": r"F_{\rm source}",
+    "lens_magnitude": r"m_{\rm lens}",
+    "lensed_source_magnitude": r"m_{\rm images}",
+    "source_magnitude": r"m_{\rm source}",
+    "magnification": r"\mu",
+    "source_half_light_radius": r"r_{1/2}",
+    "light_mass_offset": r"\Delta_{\rm light,mass}",
+    "chi2_per_pixel_arc": r"\chi^2_{\rm arc}",
+    "n_images": r"n_{\rm images}",
+    "position_scatter": r"\sigma_{\rm spots}",
+}
+PLAIN_PLACES = ("mass", "shear")
+"""Where a symbol that has a place in itself needs no other."""
+
+CONVENTIONS = (
+    "Coordinates are in arcsec from the middle of the image, x to the right and y up; ellipticities and shear are in these axes, their "
+    "angles anticlockwise from +x.",
+    "mass_pa_e_of_n and shear_pa_e_of_n are position angles on the sky, in degrees east of north, by the image's WCS; where it has none, "
+    "+y is taken for north and +x for west.",
+    "einstein_radius is on the intermediate axis (as in lenstronomy, COOLEST and Bolton et al. 2008; PyAutoLens and GLEE have another); "
+    "einstein_radius_effective is sqrt(area/pi) of the tangential critical curve, shear included.",
+    "Cosmology, for masses: flat, H0 70 km/s/Mpc, Om 0.3.",
+)
+
+
+def meaning(path: str) -> Meaning:
+    """What a parameter or latent variable means; an empty meaning for one that is not of this package."""
+    place, _, leaf = path.rpartition(".")
+    if leaf in PARAMETERS and place:
+        found = PARAMETERS[leaf]
+        is_told = "^" in found.latex or (place in PLAIN_PLACES and leaf in ("einstein_radius", "slope"))
+        words = place.replace(".", " ").replace("_", " ")
+        told = "" if is_told or not words.isascii() or not words.replace(" ", "").isalnum() else _above(words)
+        return Meaning(latex=found.latex + told, unit=found.unit, description=found.description)
+    if leaf in LATENTS:
+        told = _above(place) if place.isascii() and place.isalnum() else ""
+        return Meaning(
+            latex=_SYMBOLS[leaf] + ("" if "^" in _SYMBOLS[leaf] else told), unit=LATENTS[leaf].unit, description=LATENTS[leaf].description
+        )
+    return Meaning()
+
+
+def _above(words: str) -> str:
+    return rf"^{{\rm {words}}}".replace(" ", r"\ ").replace(r"\rm\ ", r"\rm ")
+
+
+def drawn(paths: Sequence[str]) -> tuple[str, ...]:
+    """What a corner plot shows of a lens: mass and shear."""
+    return tuple(path for path in paths if path.startswith(("mass.", "shear.")))
