@@ -27,5 +27,5 @@ def page(
     ] = None,
     pipeline: Annotated[list[str] | None, typer.Option("--pipeline", help="Only these pipelines.")] = None,
 ) -> None:
-    """One page of all finished chains: counts, what changed, distributions, outliers, and a table to filter and to grade by keyboard."""
+    """One page of all finished chains: counts, changes, distributions, outliers, and a table to filter and to grade by keyboard."""
     typer.echo(str(pages.write_asked(existing(store), file, tuple(pipeline or ()))))
