@@ -9,6 +9,7 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import CombinedAnalysis
 from fitcore.analysis.latent import LatentWarning
 from fitcore.analysis.visualizer import Visualizer
+from fitcore.board import About, Board, Grade
 from fitcore.chain import LatentOutcome, StageOutcome, run_latents, run_pipeline, run_stage, stored_results, walk
 from fitcore.errors import (
     CanonicalFormError,
@@ -62,13 +63,17 @@ from fitcore.search.nautilus import Nautilus
 from fitcore.search.nuts import NUTS
 from fitcore.stage import Link, Pipeline, Stage
 from fitcore.store import Store
+from fitcore.stored import read_result
 from fitcore.summary import SamplesSummary
+from fitcore.table import Table
 
 __version__ = "0.1.0"
 del _backend
 
 __all__ = [  # noqa: RUF022 - plainly sorted, as its test has it
+    "About",
     "Analysis",
+    "Board",
     "CanonicalFormError",
     "CombinedAnalysis",
     "ConfigError",
@@ -76,6 +81,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as its test has it
     "DataError",
     "Dynesty",
     "FitcoreError",
+    "Grade",
     "HookWarning",
     "Importance",
     "LatentOutcome",
@@ -119,6 +125,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as its test has it
     "StageOutcome",
     "Store",
     "StoreError",
+    "Table",
     "Tied",
     "TruncatedNormal",
     "Uniform",
@@ -130,6 +137,7 @@ __all__ = [  # noqa: RUF022 - plainly sorted, as its test has it
     "fit",
     "leaf",
     "project",
+    "read_result",
     "rerun_hooks",
     "run_latents",
     "run_pipeline",

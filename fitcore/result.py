@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitcore.errors import LinkError, ResultNotFoundError
+from fitcore.errors import FitcoreError, LinkError, ResultNotFoundError
 from fitcore.model import Model, centered, project, relative_widths
 from fitcore.proposal import Proposal
+from fitcore.text import summary_html
 
 if TYPE_CHECKING:
     from fitcore.analysis.analysis import Analysis
@@ -80,6 +81,14 @@ class Result:
         of = "" if self.analysis is None else f" of {type(self.analysis).__name__} with {n_dim} parameter{'' if n_dim == 1 else 's'}"
         where = "" if self._source is None else f" {self.digest[:12]}{', from the store,' if self.is_cached else ''}"
         return f"<{type(self).__name__}{where}{of}: {self.samples_summary}>"
+
+    def _repr_html_(self) -> str:
+        of = type(self).__name__ if self._source is None else f"{type(self).__name__} {self.digest[:12]}"
+        try:
+            priors: Mapping[str, Any] | None = self.model.priors
+        except FitcoreError:  # no store, or components that are not imported here
+            priors = None
+        return summary_html(self.samples_summary, of, priors)
 
     @property
     def source(self) -> ResultSource:

@@ -18,7 +18,7 @@ from fitcore import handover
 from fitcore.errors import NonFiniteLikelihoodError, SpecError
 from fitcore.statistics import central_interval, known_quantile, weighted_covariance, weighted_mean
 from fitcore.summary import SamplesSummary
-from fitcore.text import arrays_of_csv, samples_csv, samples_table
+from fitcore.text import arrays_of_csv, html_table, samples_csv, samples_table, summary_html
 
 if TYPE_CHECKING:
     from fitcore.model import Model
@@ -304,6 +304,14 @@ class Samples:
 
     def __repr__(self) -> str:
         return f"<{samples_table(self)}>"
+
+    def _repr_html_(self) -> str:
+        told = f"{len(self):,} samples of {self.n_dim} parameters"
+        if not self.is_converged or np.isnan(self.log_likelihood).all():
+            return html_table(
+                f"{told}, effective sample size {self.effective_sample_size:,.1f}", ["parameter"], [[path] for path in self.paths]
+            )
+        return summary_html(self.summary(), told, None if self.model is None else self.model.priors)
 
 
 def _decoded(paths: Sequence[Any]) -> tuple[str, ...]:

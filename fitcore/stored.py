@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import analysis_identity
-from fitcore.errors import ConfigError, CorruptResultError, ResultNotFoundError, SpecError
+from fitcore.errors import ConfigError, CorruptResultError, ModelError, ResultNotFoundError, SpecError
 from fitcore.identity import canonical, form_digest, is_form
 from fitcore.model import Model
+from fitcore.result import Result, ResultSource
 from fitcore.samples import Samples
 from fitcore.store import Record, Store
 from fitcore.summary import SamplesSummary
@@ -132,3 +134,77 @@ def store_latents(store: Store, key: str, n_latents: int | None, found: Samples 
     arrays = {} if found is None else found.to_arrays()
     store.commit_part(key, latents_part(n_latents), arrays=arrays, attributes=attributes, provenance=provenance)
     return attributes["n_samples"]
+
+
+def read_result(store: Store, digest: str) -> Result:
+    """A stored result by its digest, without its analysis, which no store keeps: summary, samples, latent samples, model, provenance.
+
+    Parameters
+    ----------
+    digest : the whole of it, or its beginning where one result alone begins so; `Store.table` lists them.
+
+    Raises
+    ------
+    ResultNotFoundError
+        when there is none.
+    ConfigError
+        when several begin so.
+    CorruptResultError
+        when its file is whole and was not made by fitcore.
+    """
+    found = [digest] if len(digest) == len("0" * 64) else store.digests(digest)
+    if len(found) > 1:
+        raise ConfigError(
+            f"{len(found)} results of {store.path} begin with {digest!r}: {', '.join(d[:16] for d in found[:5])}. Give more of it."
+        )
+    if not found:
+        raise ResultNotFoundError(f"No result of {store.path} begins with {digest!r}. Store.table() lists them.")
+    record = store.read(found[0])
+    try:
+        summary = summary_of(record.attributes)
+    except SpecError as error:
+        raise CorruptResultError(f"{record.path} holds no summary, so no search of fitcore has made it: {error}") from error
+    result = Result(summary, paths=store.paths(record.digest))
+    return result.attach(cast(ResultSource, _ReadSource(store, record)))
+
+
+class _ReadSource:
+    """A `ResultSource` of a result that was read by its digest; it knows no analysis."""
+
+    is_cached, analysis = True, None
+
+    def __init__(self, store: Store, record: Record) -> None:
+        self._store, self._record, self.digest = store, record, record.digest
+
+    @cached_property
+    def model(self) -> Model:
+        return Model.from_dict(self._record.attributes.get("model", {}))
+
+    @property
+    def running(self) -> Analysis:
+        raise ConfigError(
+            f"The result {self.digest[:12]} was read by its digest, and a store keeps no analysis. Ask with the analysis: fitcore.fit."
+        )
+
+    def rerun_hooks(self, analysis: Analysis | None) -> Result:
+        return cast(Result, self.running)
+
+    def read_samples(self) -> Samples:
+        samples = Samples.from_arrays(self._record.arrays())
+        try:
+            return samples.with_model(self.model)
+        except ModelError:  # of components that are not imported here: the samples are none the worse for it
+            return samples
+
+    def read_latents(self) -> Samples | None:
+        parts = [part for part in self._store.parts(self.digest) if part.partition("-")[0] == latents_part(None)]
+        part = self._store.lookup(self.digest, parts[0]) if parts else None
+        return None if part is None or n_latent_samples(part) == 0 else Samples.from_arrays(part.arrays())
+
+    def read_internal(self, trust: bool) -> Any:
+        raise ConfigError(
+            f"What the search of {self.digest[:12]} kept may run code when it is read: Store.read_internal gives its bytes, on trust"
+        )
+
+    def read_provenance(self) -> Mapping[str, Any]:
+        return self._record.provenance

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitcore.errors import SpecError
-from fitcore.text import summary_table
+from fitcore.text import summary_html, summary_table
 
 Array = NDArray[np.float64]
 PER_PARAMETER = ("best", "median", "mean", "lower_1_sigma", "upper_1_sigma", "lower_3_sigma", "upper_3_sigma")
@@ -83,6 +83,9 @@ class SamplesSummary:
 
     def __str__(self) -> str:
         return summary_table(self)
+
+    def _repr_html_(self) -> str:
+        return summary_html(self, "summary")
 
     def to_dict(self) -> dict[str, Any]:
         """A form that strict JSON holds exactly: tuples as lists, numbers that are not finite as ``{"float": "nan"}``."""

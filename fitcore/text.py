@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,6 +107,50 @@ def samples_table(samples: Samples) -> str:
     notes = [", ".join(filter(None, both)) for both in zip(best, masked, strict=True)]
     rows = zip(samples.paths, samples.median_pdf(), samples.values_at_sigma(1.0), notes, strict=True)
     return "\n".join([", ".join(head), *_aligned([(path, with_errors(median, *ends), note) for path, median, ends, note in rows])])
+
+
+MOST_CELLS, LONGEST_CELL = 40, 80
+
+
+def html_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a notebook: every text escaped, long ones cut, at most `MOST_CELLS` rows."""
+
+    def cell(text: str, kind: str) -> str:
+        shown = text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+        return f"<{kind}>{html.escape(shown)}</{kind}>"
+
+    titles = "".join(cell(title, "th") for title in head)
+    body = "".join(f"<tr>{''.join(cell(text, 'td') for text in row)}</tr>" for row in rows[:MOST_CELLS])
+    more = f"<p>and {len(rows) - MOST_CELLS} more</p>" if len(rows) > MOST_CELLS else ""
+    return f"<p>{html.escape(caption[:400])}</p><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def summary_html(summary: SamplesSummary, caption: str, priors: Mapping[str, Any] | None = None) -> str:
+    """A summary for a notebook: each parameter with its median, errors at 1 and 3 sigma, best value, and prior where it is known."""
+    numbers = zip(
+        summary.paths,
+        summary.median,
+        summary.lower_1_sigma,
+        summary.upper_1_sigma,
+        summary.lower_3_sigma,
+        summary.upper_3_sigma,
+        summary.best,
+        strict=True,
+    )
+    rows = [
+        [
+            path,
+            *([str(priors.get(path, ""))] if priors else []),
+            with_errors(median, low, high),
+            f"{low_3:.6g} … {high_3:.6g}",
+            f"{best:.6g}",
+        ]
+        for path, median, low, high, low_3, high_3, best in numbers
+    ]
+    head = ["parameter", *(["prior"] if priors else []), "median, 1 sigma", "3 sigma", "best"]
+    told = [caption, f"log-evidence {_evidence(summary)}", f"{summary.n_calls:,} calls", *cautions(summary)]
+    told.append(f"effective sample size {summary.effective_sample_size:,.0f}")
+    return html_table(", ".join(told), head, rows)
 
 
 def _evidence(of: Samples | SamplesSummary) -> str:

@@ -20,6 +20,8 @@ from flows.artifacts import Publisher
 from flows.chain import Settings
 from flows.deployed import ATTEMPTS, check_store, fit
 from flows.inbox import Found, look
+from flows.page_state import Trouble
+from flows.pages import try_to_write
 from flows.settings import read
 from flows.subruns import Earlier, earlier_runs, number_of
 
@@ -78,10 +80,22 @@ def campaign(
         rows.append({"name": found.name, "status": status})
         if status != "finished":
             logger.info("%s: %s", found.name, status)
-    Publisher().table("campaign", rows)
+    publisher = Publisher()
+    publisher.table("campaign", rows)
+    page = try_to_write(Store(store, key=read().key), logger.warning, _troubles(rows))
+    if page is not None:
+        publisher.link("campaign-page", str(page), "all results on one page")
     counts = {"found": len(rows), **Counter(row["status"].partition(":")[0].split()[0] for row in rows)}
     logger.info("%s", counts)
     return counts
+
+
+def _troubles(rows: Sequence[dict[str, str]]) -> list[Trouble]:
+    """The datasets that cannot be read, or were fitted here in vain."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    states = {"bad": "cannot be read", "failed": "failed"}
+    told = [(row["name"], *row["status"].partition(": ")[::2]) for row in rows]
+    return [Trouble(name=name, state=states[kind], text=text, time=now) for name, kind, text in told if kind in states]
 
 
 def next_number(earlier: Sequence[Earlier], attempts: int, now: datetime.datetime) -> int | None:

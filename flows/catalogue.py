@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from fitcore import ConfigError, Pipeline, Result, StageOutcome
+from fitcore.board import PLAIN, Board
 from fitcore.exports import Meaning
 from fitcore.references import Reference
 
@@ -53,6 +54,18 @@ class ChoosingEntry(Protocol):
     def build_for(self, dataset: Any, settings: Mapping[str, Mapping[str, Any]]) -> Pipeline:
         """As `Entry.build`, for this dataset; the entry's ``stage_names`` are those of all its chains."""
         ...
+
+
+@runtime_checkable
+class ShownEntry(Protocol):
+    """An entry that says what its results mean and how they are shown together: it has one attribute more."""
+
+    board: Board
+
+
+def board(entry: Entry) -> Board:
+    """What a pipeline says of itself to tables and campaign pages; `PLAIN` where it says nothing."""
+    return entry.board if isinstance(entry, ShownEntry) else PLAIN
 
 
 class Page(Protocol):

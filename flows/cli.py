@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "What runs where and since when.",
     "show": "One chain in full, or one of its stages.",
     "table": "All finished chains of a store.",
+    "page": "One HTML page of all finished chains.",
     "report": "Write the HTML report of finished datasets again.",
     "export": "Files for other tools: posteriors, images, regions, lens models.",
     "bib": "BibTeX of what results used.",

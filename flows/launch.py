@@ -14,14 +14,16 @@ import yaml
 
 from fitcore import ConfigError, DataError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
+from fitcore.store.chains import checked, row_of
 from fitcore.stored import latents_part
 from flows.catalogue import Entry, chain_of, check_stages, find
 from flows.codes import DONE, INTERRUPTED, INTERRUPTED_TWICE, SOME_FAILED
 from flows.console import Display
 from flows.engines import check
 from flows.lasting import preferred
+from flows.pages import troubles_of, try_to_write
 from flows.protocol import SERVER_LOST
-from flows.records import checked, report_path, row_of, unfinished_row
+from flows.records import report_path, unfinished_row
 from flows.settings import FILE, OPTION, Settings
 from flows.supervisor import supervise
 
@@ -245,6 +247,10 @@ def run_datasets(
             whole = stored_row(plan, entry, chains[plan.path], store, seed) if how is None or how["status"] != "done" else None
             rows[str(plan.path)] = whole or _row(plan, entry, store, how, interrupted=is_over)
     ordered = [rows[str(path)] for path in paths]
+    if waiting and len(paths) > 1:
+        written = try_to_write(store, display.say, troubles_of(ordered))
+        if written is not None and not display.quiet:
+            display.say(f"all results on one page: {written}")
     return _exit_code(ordered, interrupts), ordered
 
 

@@ -1,64 +1,19 @@
-"""What is noted in the store about a chain of a dataset, and the rows made of it. No search here, and no Prefect."""
+"""What is noted in the store about a chain of a dataset; `fitcore.store.chains` makes the rows of it. No search here, and no Prefect."""
 
 from __future__ import annotations
 
-import reprlib
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from fitcore import ConfigError, Pipeline, Result, Stage, StageOutcome, Store, StoreError, canonical
+from fitcore import ConfigError, Pipeline, Result, Stage, StageOutcome, Store, canonical
 from fitcore.chain import asked
 from fitcore.identity import form_differences
 from flows.catalogue import Entry
 from flows.settings import DEFAULT, Settings
 
 ABOUT_RUNS = ("threads", "cache", "engine", "engine_address", "latents_resources", "prefect_api_url", "server_seconds", "key_file")
-
-
-class _Strict(BaseModel):
-    """No value is taken for one of another type; keys that are not named are let through."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class _Quantity(_Strict):
-    median: float
-    lower: float
-    upper: float
-
-
-class _Outcome(_Strict):
-    name: str
-    digest: str
-    cached: bool
-    n_calls: int
-    log_evidence: float
-    log_evidence_error: float
-    seconds: float
-    grade: str
-
-
-class _Summary(_Strict):
-    verdict: str
-    headline: str
-    reasons: list[str]
-    parameters: dict[str, _Quantity]
-    latents: dict[str, _Quantity]
-
-
-class _Noted(_Strict):
-    """What `record` adds to the note of a run."""
-
-    summary: _Summary
-    outcomes: Annotated[list[_Outcome], Field(min_length=1)]
-    seed: int
-    settings: dict[str, dict[str, Any]]
-    report: str
-    dataset: str = ""
 
 
 def report_path(store: Store, pipeline: str, name: str) -> Path:
@@ -149,47 +104,6 @@ def refuse_others(pipeline: Pipeline, dataset: Any, store: Store, request: Mappi
             )
 
 
-def checked(run: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The note of a run, if it holds what `record` notes, each of its type: whoever wrote it, it can be shown.
-
-    Raises
-    ------
-    StoreError
-        when it does not.
-    """
-    try:
-        _Noted.model_validate(run["extra"])
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(("extra", *map(str, fault["loc"])))
-        raise StoreError(
-            f"the note of the run {run['name']!r} with pipeline {run['pipeline']!r} cannot be shown: {where} is "
-            f"{reprlib.repr(fault['input'])}: {fault['msg']}. Run the chain again: what is stored is found, and noted anew"
-        ) from error
-    return run
-
-
-def row_of(run: Mapping[str, Any], *, cached: bool | None = None) -> dict[str, Any]:
-    """The row of a finished chain, as `fitcore run --json` prints it."""
-    extra = run["extra"]
-    outcomes = extra["outcomes"]
-    if cached is not None:
-        outcomes = [{**outcome, "cached": cached} for outcome in outcomes]
-    return {
-        "name": run["name"],
-        "pipeline": run["pipeline"],
-        "status": "done",
-        "verdict": extra["summary"]["verdict"],
-        "headline": extra["summary"]["headline"],
-        "reasons": extra["summary"]["reasons"],
-        "stages": outcomes,
-        "parameters": extra["summary"]["parameters"],
-        "latents": extra["summary"]["latents"],
-        "seed": extra["seed"],
-        "report": extra["report"],
-    }
-
-
 def unfinished_row(name: str, pipeline: str, status: str, error: str) -> dict[str, Any]:
     """The row of a chain that failed or was interrupted."""
     return {
@@ -202,5 +116,7 @@ def unfinished_row(name: str, pipeline: str, status: str, error: str) -> dict[st
         "stages": [],
         "parameters": {},
         "latents": {},
+        "measures": {},
+        "blame": "",
         "error": error,
     }

@@ -22,8 +22,8 @@ import numpy as np
 
 from fitcore.errors import ModelError
 from fitcore.identity import type_name
-from fitcore.model.naming import suggestion
 from fitcore.model.prior import Prior
+from fitcore.naming import suggestion
 
 del _backend
 

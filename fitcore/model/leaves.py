@@ -12,8 +12,8 @@ from typing import Any
 from fitcore.errors import ModelError
 from fitcore.model import tree as trees
 from fitcore.model.component import Tied
-from fitcore.model.naming import suggestion
 from fitcore.model.prior import Prior
+from fitcore.naming import suggestion
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,11 @@ from fitcore.model.component import Tied
 from fitcore.model.constraints import Constraint, Less
 from fitcore.model.encoding import decode_tree, encode_tree
 from fitcore.model.leaves import Leaves, brought_inside, filled
-from fitcore.model.naming import suggestion
 from fitcore.model.prior import Prior
+from fitcore.naming import suggestion
+from fitcore.text import html_table
 
+LONGEST_TREE = 20_000
 FORM_VERSION = 1
 """Of the stored form of a model."""
 
@@ -245,7 +247,10 @@ class Model:
         return f"<Model of {self.n_dim} parameters: {', '.join(self.paths)}>"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.describe())}</pre>"
+        ties = {path: f"also {', '.join(leaves[1:])}" for path, leaves in self.ties.items()}
+        rows = [[path, str(prior), ties.get(path, "")] for path, prior in self.priors.items()]
+        table = html_table(f"Model of {self.n_dim} parameters", ["parameter", "prior", ""], rows)
+        return f"{table}<details><summary>the whole tree</summary><pre>{html.escape(self.describe()[:LONGEST_TREE])}</pre></details>"
 
 
 def _checked_constraints(constraints: Any, leaves: set[str]) -> tuple[Constraint, ...]:

@@ -14,10 +14,10 @@ import numpy as np
 from fitcore.errors import LinkError
 from fitcore.identity import round_linked
 from fitcore.model.model import Model
-from fitcore.model.naming import suggestion
 from fitcore.model.prior import Prior
 from fitcore.model.priors import Normal
 from fitcore.model.truncated import TruncatedNormal
+from fitcore.naming import suggestion
 
 
 class WeightedSamples(Protocol):

@@ -20,8 +20,8 @@ from jax.core import Tracer
 
 from fitcore.errors import ModelError
 from fitcore.model.component import Domain, Tied, check_fields, is_component, layout, rebuilt
-from fitcore.model.naming import suggestion
 from fitcore.model.prior import Prior, check_is_dataclass
+from fitcore.naming import suggestion
 
 del _backend
 

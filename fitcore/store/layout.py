@@ -9,6 +9,7 @@ STORE/work/ab/abcd.../state-*.h5, state-*.json     checkpoints and their records
                       attempts/              leases, which are the record of the attempts too
 STORE/runs/NAME/PIPELINE.json                which digests a dataset's chain has: a view, made anew from the manifests
 STORE/quarantine/abcd...-token/              what was found damaged, with the reason
+STORE/index-*.json                           what listings have read, so that they need not read it again; may be removed at any time
 """
 
 import re
@@ -21,6 +22,7 @@ SCHEMA_VERSION = 1
 FORMAT_FILE = "fitcore-store.json"
 RESULT = "result"
 INTERNAL = "internal"
+INDEX_PREFIX = "index-"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
 MANIFEST_LIMIT = 2**20
@@ -100,6 +102,10 @@ class Layout:
     def quarantine(self) -> Path:
         """Folder of what was found damaged."""
         return self.root / "quarantine"
+
+    def index(self, kind: str) -> Path:
+        """The file in which one kind of listing keeps what it has read."""
+        return self.root / f"{INDEX_PREFIX}{checked_name(kind, 'kind of index')}.json"
 
     def result_folder(self, digest: str) -> Path:
         """Folder of one result."""

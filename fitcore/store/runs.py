@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import difflib
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -55,25 +56,47 @@ def runs(layout: Layout) -> list[dict[str, Any]]:
 
 def noted(layout: Layout) -> Iterator[tuple[Path, dict[str, Any] | str]]:
     """The path of every note of a run, with the note, or with what is wrong with it in words."""
-    for path in sorted(layout.runs.glob("[!.]*/[!.]*.json")):
-        try:
-            durable.refuse_links(layout.root, path.parent)
-            record = encoding.unsigned(durable.read_bytes(path, at_most=SMALL_LIMIT))
-            fault = encoding.signature_fault(record, NOTE, layout.key)
-            if fault:
-                yield path, fault
-                continue
-            stages = {checked_name(stage, "stage name"): checked_digest(digest) for stage, digest in record["stages"]}
-            if (record["name"], record["pipeline"]) != (path.parent.name, path.stem):
-                raise ConfigError("it belongs to another run")
-            checked_name(record["name"], "dataset name")
-            if not isinstance(record["extra"], dict) or not isinstance(record["recorded"], str):
-                raise ConfigError("its fields have the wrong types")
-            yield path, {**record, "stages": stages}
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            yield path, f"cannot be read ({error}); the next run of the chain notes it again, or remove it"
+    for path in notes(layout):
+        with contextlib.suppress(FileNotFoundError):
+            yield path, read_note(layout, path)
+
+
+def notes(layout: Layout) -> list[Path]:
+    """The files of all notes, sorted by name and pipeline."""
+    found: list[Path] = []
+    for name in _names(layout.runs):
+        folder = layout.runs / name
+        found += [folder / file for file in _names(folder) if file.endswith(".json")]
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder and not hidden, sorted; nothing where it is none."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def read_note(layout: Layout, path: Path) -> dict[str, Any] | str:
+    """One note, or what is wrong with it in words; FileNotFoundError where it is gone."""
+    try:
+        durable.refuse_links(layout.root, path.parent)
+        record = encoding.unsigned(durable.read_bytes(path, at_most=SMALL_LIMIT))
+        fault = encoding.signature_fault(record, NOTE, layout.key)
+        if fault:
+            return fault
+        stages = {checked_name(stage, "stage name"): checked_digest(digest) for stage, digest in record["stages"]}
+        if (record["name"], record["pipeline"]) != (path.parent.name, path.stem):
+            raise ConfigError("it belongs to another run")
+        checked_name(record["name"], "dataset name")
+        if not isinstance(record["extra"], dict) or not isinstance(record["recorded"], str):
+            raise ConfigError("its fields have the wrong types")
+        return {**record, "stages": stages}
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"cannot be read ({error}); the next run of the chain notes it again, or remove it"
 
 
 def run(layout: Layout, name: str, pipeline: str | None = None) -> dict[str, Any]:

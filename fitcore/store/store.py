@@ -27,10 +27,13 @@ from fitcore.store.glance import Glimpse, Saved, glimpses, saved
 from fitcore.store.internal import read_internal, write_internal
 from fitcore.store.layout import FORMAT_FILE, RESULT, SCHEMA_VERSION, SMALL_LIMIT, Layout
 from fitcore.store.lease import Lease
+from fitcore.store.listing import Chains, chains, chains_table, results_table
 from fitcore.store.notices import StoreWarning
 from fitcore.store.paths import Paths
 from fitcore.store.reading import Record
 from fitcore.store.upkeep import Finding
+from fitcore.table import Table
+from fitcore.text import html_table
 
 REFUSED_BELOW = 32 * 2**20
 WARNED_BELOW = 512 * 2**20
@@ -91,6 +94,13 @@ class Store:
         StoreError : the store cannot be written, or its disk is nearly full. Below 512 MB a `StoreWarning` is given instead.
         """
         _check_writable(self._to_write)
+
+    def _repr_html_(self) -> str:
+        """What is in it, for a notebook: quickly, from the notes of its chains."""
+        found = chains(self._layout)
+        rows = [[row["name"], row["pipeline"], row["verdict"], str(len(row["digests"])), row["recorded"][:16]] for row in found.rows]
+        told = f"Store {self.path}: {len(self.digests()):,} results, {len(found.rows):,} chains"
+        return html_table(told, ["name", "pipeline", "verdict", "stages", "recorded"], rows)
 
     # ---- results ---------------------------------------------------------------------------------------------------------------------
 
@@ -158,8 +168,8 @@ class Store:
         return sorted(d for d in self._layout.digests() if d.startswith(beginning) and self._layout.manifest(d).exists())
 
     def parts(self, digest: str) -> list[str]:
-        """Names of what is committed under a digest: "result" first, then its parts, such as "latents"."""
-        return upkeep.parts(self._layout, digest)
+        """Names of the parts of a result that are committed, such as "latents"; sorted."""
+        return upkeep.parts(self._layout, digest)[1:]
 
     def quarantine(self, digest: str, reason: str) -> Path | None:
         """Move a result and its parts out of the way, with the reason; where they are now, None if there were none."""
@@ -260,9 +270,27 @@ class Store:
         """Make the index of names anew from the manifests; how many runs they tell of."""
         return runs.rebuild_runs(self._to_write)
 
-    def table(self) -> list[dict[str, Any]]:
-        """One row for each committed result: digest, runs, attributes, provenance, parts."""
-        return upkeep.table(self._layout)
+    def table(self) -> Table:
+        """One row for each committed result: name, pipeline, stage, verdict (on the last stage of a chain), evidence, cost, parameters.
+
+        Samples are not read; ``table[0].result`` is the row's `Result`, which reads them when they are touched. Damaged results go to
+        quarantine with a warning and have no row.
+        """
+        return results_table(self._layout, self)
+
+    def chains(self) -> Table:
+        """One row for each finished chain, as `fitcore table` lists them: verdict, evidence, cost, parameters and latent variables.
+
+        ``table[0].results`` has the result of each stage. What cannot be listed is told by a `StoreWarning`.
+        """
+        found = chains(self._layout)
+        for fault in found.faults:
+            warnings.warn(fault, StoreWarning, stacklevel=2)
+        return chains_table(found, self)
+
+    def listed_chains(self) -> Chains:
+        """The rows behind `chains` as they are, and what cannot be listed, in words."""
+        return chains(self._layout)
 
     def verify(self) -> Sequence[Finding]:
         """Everything that is wrong in the store, worst first; nothing is moved or changed."""

@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fitcore.errors import FitcoreError
 from fitcore.store import durable, hdf5, reading, runs
 from fitcore.store.attempts import newest_number
 from fitcore.store.checkpoint import State, states
-from fitcore.store.layout import FORMAT_FILE, RESULT, Layout
+from fitcore.store.layout import FORMAT_FILE, INDEX_PREFIX, RESULT, Layout
 from fitcore.store.lease import held_folder_is_live
 
 DAY = 86400.0
@@ -51,31 +50,6 @@ def parts(layout: Layout, digest: str) -> list[str]:
     return ([RESULT] if layout.manifest(digest).exists() else []) + sorted(found)
 
 
-def table(layout: Layout) -> list[dict[str, Any]]:
-    """One row for each committed result: digest, runs (name, pipeline, stage), attributes, provenance, parts.
-
-    Damaged results go to quarantine with a warning and have no row.
-    """
-    named: dict[str, list[dict[str, str]]] = {}
-    for run in runs.runs(layout):
-        for stage, digest in run["stages"].items():
-            named.setdefault(digest, []).append({"name": run["name"], "pipeline": run["pipeline"], "stage": stage})
-    rows = []
-    for digest in layout.digests():
-        record = reading.lookup(layout, digest)
-        if record is not None:
-            rows.append(
-                {
-                    "digest": digest,
-                    "runs": named.get(digest, []),
-                    "attributes": dict(record.attributes),
-                    "provenance": dict(record.provenance),
-                    "parts": parts(layout, digest)[1:],
-                }
-            )
-    return rows
-
-
 # ---- verify --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +63,7 @@ def verify(layout: Layout) -> list[Finding]:
     findings = [*_verify_results(layout), *_verify_work(layout), *_verify_runs(layout)]
     known = {FORMAT_FILE, "results", "work", "runs", "quarantine", "reports"}
     for path in sorted(layout.root.iterdir()):
-        if path.name not in known:
+        if path.name not in known and not (path.name.startswith(INDEX_PREFIX) and path.suffix == ".json" and path.is_file()):
             findings.append(_stray(path, ""))
     return sorted(findings, key=lambda finding: (not finding.is_damage, str(finding.path)))
 

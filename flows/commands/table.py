@@ -2,49 +2,60 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fitcore import StoreError
+from flows import completion
 from flows.command import StoreOption, application, existing, guarded, output
-from flows.console import csv_text, json_line, printable, rows_table
-from flows.records import checked, row_of
+from flows.later import later
+
+if TYPE_CHECKING:
+    from flows import console, tables
+else:
+    console, tables = later("console", "tables")
 
 app = application()
 
 
-@app.command(epilog="Example: fitcore table --store results --format csv")
+@app.command(epilog="Example: fitcore table --store results --where 'slope<1.9' --sort -slope --output steep.csv")
 @guarded
-def table(store: StoreOption = None, form: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text") -> None:
-    """All finished chains of a store."""
-    rows = []
-    for item in existing(store).runs():
-        try:
-            rows.append(row_of(checked(item)))
-        except StoreError as error:
-            typer.echo(printable(f"left out: {error}"), err=True)
-    if form == "json":
-        for row in rows:
-            typer.echo(json_line(row))
-    elif form == "csv":
-        _write_csv(rows)
-    elif form == "text":
-        output().print(rows_table(rows))
-    else:
-        raise typer.BadParameter(f"{form!r} is not a format; text, csv and json are", param_hint="--format")
+def table(
+    store: StoreOption = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="text, csv, json, fits, latex or parquet [default: by the file's ending, or text].")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file, all at once, instead of standard output.")
+    ] = None,
+    verdict: Annotated[list[str] | None, typer.Option("--verdict", help="Only these verdicts.")] = None,
+    pipeline: Annotated[
+        list[str] | None, typer.Option("--pipeline", autocompletion=completion.pipelines, help="Only these pipelines.")
+    ] = None,
+    where: Annotated[list[str] | None, typer.Option("--where", help="Only rows for which this holds, such as 'slope<1.9'.")] = None,
+    sort: Annotated[str | None, typer.Option("--sort", help="Columns to sort by, with commas; -NAME from large to small.")] = None,
+    columns: Annotated[str | None, typer.Option("--columns", help="Only these columns, with commas, in this order.")] = None,
+    grades: Annotated[Path | None, typer.Option("--grades", help="CSV of grades that a campaign page saved: a column more.")] = None,
+) -> None:
+    """All finished chains of a store, as text or as a file for another program."""
+    asked = tables.Asked(
+        form=form,
+        output=file,
+        verdicts=tuple(verdict or ()),
+        pipelines=tuple(pipeline or ()),
+        conditions=tuple(where or ()),
+        sort=_names(sort),
+        columns=_names(columns),
+        grades=grades,
+    )
+    made = tables.make(existing(store), asked, lambda text: typer.echo(console.printable(text), err=True))
+    if made.shown is not None:
+        output().print(made.shown)
+    elif file is None:
+        sys.stdout.write(made.data.decode("utf-8"))
 
 
-def _write_csv(rows: list[dict[str, Any]]) -> None:
-    values = [{**row["parameters"], **row["latents"]} for row in rows]
-    paths = list(dict.fromkeys(path for value in values for path in value))
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    titles = [csv_text(f"{path}{end}") for path in paths for end in ("", "_lower", "_upper")]
-    writer.writerow(["name", "pipeline", "verdict", "log_evidence", "n_calls", "seconds", *titles])
-    for row, value in zip(rows, values, strict=True):
-        stages = row["stages"]
-        numbers = [value[path][key] if path in value else "" for path in paths for key in ("median", "lower", "upper")]
-        totals = [stages[-1]["log_evidence"], sum(s["n_calls"] for s in stages), sum(s["seconds"] for s in stages)]
-        writer.writerow([*(csv_text(row[key]) for key in ("name", "pipeline", "verdict")), *totals, *numbers])
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

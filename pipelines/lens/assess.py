@@ -60,6 +60,11 @@ class Seen:
     chi_squared_arcs: float
     explained: float
 
+    @property
+    def residual_peak(self) -> float:
+        """The largest residual of a used pixel over its noise, by size."""
+        return float(np.abs(np.asarray(self.pictures.residual) * np.asarray(self.frame.weight)).max())
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Assessment(Seen):

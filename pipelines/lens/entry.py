@@ -9,12 +9,13 @@ from typing import Any
 from fitcore import DataError, Pipeline, Result
 from pipelines.lens.assess import assess, intervals
 from pipelines.lens.bands import Bands, load
+from pipelines.lens.board import BOARD
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.joint_stages import joint_pipeline
 from pipelines.lens.quick import quick_pipeline
 from pipelines.lens.simulate import simulate_example
 from pipelines.lens.stages import lens_pipeline
-from pipelines.lens.verdict import verdict_of
+from pipelines.lens.verdict import stage_to_blame, verdict_of
 
 Settings = Mapping[str, Mapping[str, Any]]
 Chain = Callable[[dict[str, dict[str, Any]]], Pipeline]
@@ -33,6 +34,8 @@ class LensEntry:
 
     A pipeline of one's own is one of these and a line in the entry points: see `docs/pipelines.md`.
     """
+
+    board = BOARD
 
     def __init__(self, name: str, pipeline: Chain, joint: Chain | None = None) -> None:
         self.name = name
@@ -70,8 +73,9 @@ class LensEntry:
         return self.joint({stage: dict(fields) for stage, fields in settings.items()})
 
     def describe(self, dataset: Imaging | Bands, results: Mapping[str, Result]) -> dict[str, Any]:
-        """Verdict with reasons; parameters of the last stage and its latent variables at 1 sigma."""
-        verdict, reasons = verdict_of(assess(dataset, results).measures)
+        """Verdict with reasons; parameters of the last stage and its latent variables at 1 sigma; numbers of the best fit."""
+        found = assess(dataset, results)
+        verdict, reasons = verdict_of(found.measures)
         last = results[self.latent_stage]
         latents = last.latent_samples
         return {
@@ -80,6 +84,8 @@ class LensEntry:
             "reasons": reasons,
             "parameters": intervals(last.samples),
             "latents": {} if latents is None else intervals(latents),
+            "measures": {"chi2_per_pixel": found.chi_squared, "residual_peak": found.residual_peak},
+            "blame": stage_to_blame(reasons) or "",
         }
 
     def simulate(self, target: Path, seed: int) -> Path:

@@ -31,6 +31,7 @@ from pipelines.lens.report import (
     StageRow,
     write_report,
 )
+from pipelines.lens.strip import write_strip
 from pipelines.lens.verdict import verdict_of
 
 UNITS: dict[str, str] = dict.fromkeys(("center_x", "center_y", "einstein_radius", "offset_x", "offset_y"), "arcsec")
@@ -52,7 +53,7 @@ class LensPage:
         target: Path,
         context: Mapping[str, Any],
     ) -> None:
-        """Write the report; ``context`` has the command, the dataset's folder and the seed."""
+        """Write the report, and the thumbnails of campaign pages beside it; ``context`` has the command, the dataset's folder, the seed."""
         found, image = assess(dataset, results), reference_of(dataset)
         last = list(results.values())[-1]
         verdict, reasons = verdict_of(found.measures)
@@ -89,6 +90,7 @@ class LensPage:
             truth=_truth(Path(str(context.get("dataset", ""))), last, latents),
         )
         write_report(content, target)
+        write_strip(content.planes, content.source, target.with_suffix(".webp"))
 
 
 Curves = Sequence[CriticalCurve]

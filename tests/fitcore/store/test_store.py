@@ -148,7 +148,7 @@ def test_a_disk_that_fills_up_loses_nothing_committed(tmp_path):
         assert str(store.path) in str(caught.value)
         assert len(done) >= 5
         assert [finding for finding in store.verify() if finding.is_damage] == []
-        assert [row["attributes"]["number"] for row in store.table()] == list(range(len(done)))
+        assert [row.record.attributes["number"] for row in store.table()] == list(range(len(done)))
         checkpoint = store.checkpoint(DIGEST, fingerprint={})
         with pytest.raises(StoreError, match="no space left while saving the checkpoint"):
             checkpoint.save_arrays({"x": np.zeros(40_000)}, n_calls=1)
