@@ -26,12 +26,12 @@ TOLD: dict[str, str] = {}
 
 HEAD = """# Mistakes, and what the program says
 
-Written by `tests/flows/test_mistakes.py`, which makes each of them and fails where this page says something else. `BASE` is a folder,
-`my_lens` a dataset in it. The exit code is 2, and nothing was begun, where nothing else is said.
+Written by `tests/flows/test_mistakes.py`, which makes each of them and fails where this page says something else. `BASE` is
+a folder, `my_lens` a dataset in it. The exit code is 2, and nothing was begun, where nothing else is said.
 """
 
-TAIL = """No mistakes, and said in the report: a PSF whose sum is not one (it is normalized), no redshifts (what needs them is left out), pixels
-of huge or missing noise (they are masked and counted).
+TAIL = """No mistakes, and said in the report: a PSF whose sum is not one (it is normalized), no redshifts (what needs them is left
+out), pixels of huge or missing noise (they are masked and counted).
 """
 
 
