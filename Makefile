@@ -28,7 +28,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 lock:  ## make the lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra handover --extra dask --extra ray --extra kubernetes --group dev --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --extra handover --extra dask --extra ray --extra kubernetes --extra parquet --group dev --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --quiet --output-file requirements.lock
 
 docs: install  ## build/docs/index.html: the pages, their figures made anew and the notebook run
 	FITCORE_DOCS_NOTEBOOKS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs build/docs

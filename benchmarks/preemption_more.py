@@ -16,8 +16,8 @@ import httpx
 
 import fitcore as fc
 from benchmarks.preemption_log import Log, database_of, disturbed, one, world
+from fitcore.store.chains import row_of
 from flows.catalogue import find
-from flows.records import row_of
 from flows.worker_client import WorkerProcess
 
 HELD = 150

@@ -197,7 +197,7 @@ class _ReadSource:
             return samples
 
     def read_latents(self) -> Samples | None:
-        parts = [part for part in self._store.parts(self.digest)[1:] if part.partition("-")[0] == latents_part(None)]
+        parts = [part for part in self._store.parts(self.digest) if part.partition("-")[0] == latents_part(None)]
         part = self._store.lookup(self.digest, parts[0]) if parts else None
         return None if part is None or n_latent_samples(part) == 0 else Samples.from_arrays(part.arrays())
 

@@ -15,9 +15,10 @@ from fitcore.model import Model
 from fitcore.references import bibliography, references_of
 from fitcore.samples import Samples
 from fitcore.store import durable
+from fitcore.store.chains import checked
 from fitcore.stored import read_latents
 from flows import catalogue
-from flows.records import checked, command_of
+from flows.records import command_of
 
 FOLDER = Path("exports")
 """Where files go that no folder is named for, each name in one of its own."""

@@ -14,6 +14,7 @@ import yaml
 
 from fitcore import ConfigError, DataError, FitcoreError, Pipeline, Store, StoreError, stored_results
 from fitcore.chain import outcome_of
+from fitcore.store.chains import checked, row_of
 from fitcore.stored import latents_part
 from flows.catalogue import Entry, chain_of, check_stages, find
 from flows.codes import DONE, INTERRUPTED, INTERRUPTED_TWICE, SOME_FAILED
@@ -22,7 +23,7 @@ from flows.engines import check
 from flows.lasting import preferred
 from flows.pages import troubles_of, try_to_write
 from flows.protocol import SERVER_LOST
-from flows.records import checked, report_path, row_of, unfinished_row
+from flows.records import report_path, unfinished_row
 from flows.settings import FILE, OPTION, Settings
 from flows.supervisor import supervise
 

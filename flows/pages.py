@@ -68,13 +68,13 @@ def write_page(
     return output
 
 
-def write_asked(store: Store, output: Path | None, pipelines: Sequence[str]) -> Path:
-    """As `write_page`, for a person.
+def asked_page(store: Store, output: Path | None, pipelines: Sequence[str]) -> Path:
+    """As `write_page`, of what a person asks.
 
     Raises
     ------
     ConfigError
-        when the file is no page, or no chain has one of the pipelines.
+        for another ending than .html, and a pipeline that no chain of the store has.
     """
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(

@@ -10,14 +10,10 @@ from typing import Any
 from fitcore import ConfigError, Pipeline, Result, Stage, StageOutcome, Store, canonical
 from fitcore.chain import asked
 from fitcore.identity import form_differences
-from fitcore.store.chains import checked, row_of
 from flows.catalogue import Entry
 from flows.settings import DEFAULT, Settings
 
 ABOUT_RUNS = ("threads", "cache", "engine", "engine_address", "latents_resources", "prefect_api_url", "server_seconds", "key_file")
-
-
-__all__ = ["checked", "command_of", "links_of", "record", "refuse_others", "report_path", "row_of", "unfinished_row"]
 
 
 def report_path(store: Store, pipeline: str, name: str) -> Path:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fitcore import ConfigError, FitcoreError, Store
+from fitcore.store.chains import checked
 from flows.console import Display
 from flows.protocol import RemoteError
-from flows.records import checked, report_path
+from flows.records import report_path
 from flows.settings import Settings
 from flows.worker_client import WorkerProcess
 

@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from fitcore import ConfigError, Store
+from fitcore.store.chains import checked, row_of
 from fitcore.stored import summary_of
 from flows.console import one_line, printable, quantity, rows_table
-from flows.records import checked, row_of
 
 
 def whole(store: Store, name: str) -> dict[str, Any]:

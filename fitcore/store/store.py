@@ -168,8 +168,8 @@ class Store:
         return sorted(d for d in self._layout.digests() if d.startswith(beginning) and self._layout.manifest(d).exists())
 
     def parts(self, digest: str) -> list[str]:
-        """Names of what is committed under a digest: "result" first, then its parts, such as "latents"."""
-        return upkeep.parts(self._layout, digest)
+        """Names of the parts of a result that are committed, such as "latents"; sorted."""
+        return upkeep.parts(self._layout, digest)[1:]
 
     def quarantine(self, digest: str, reason: str) -> Path | None:
         """Move a result and its parts out of the way, with the reason; where they are now, None if there were none."""

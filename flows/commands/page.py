@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows import completion
 from flows.command import StoreOption, application, existing, guarded
 from flows.later import later
 
@@ -25,7 +26,9 @@ def page(
     file: Annotated[
         Path | None, typer.Option("--output", "-o", help="The HTML file [default: reports/campaign.html in the store].")
     ] = None,
-    pipeline: Annotated[list[str] | None, typer.Option("--pipeline", help="Only these pipelines.")] = None,
+    pipeline: Annotated[
+        list[str] | None, typer.Option("--pipeline", autocompletion=completion.pipelines, help="Only these pipelines.")
+    ] = None,
 ) -> None:
-    """One page of all finished chains: counts, changes, distributions, outliers, and a table to filter and to grade by keyboard."""
-    typer.echo(str(pages.write_asked(existing(store), file, tuple(pipeline or ()))))
+    """One page of all finished chains: counts, what changed, distributions, outliers, and a table to filter and to grade by keyboard."""
+    typer.echo(str(pages.asked_page(existing(store), file, tuple(pipeline or ()))))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows import completion
 from flows.command import StoreOption, application, existing, guarded, output
 from flows.later import later
 
@@ -30,7 +31,9 @@ def table(
         Path | None, typer.Option("--output", "-o", help="Write to this file, all at once, instead of standard output.")
     ] = None,
     verdict: Annotated[list[str] | None, typer.Option("--verdict", help="Only these verdicts.")] = None,
-    pipeline: Annotated[list[str] | None, typer.Option("--pipeline", help="Only these pipelines.")] = None,
+    pipeline: Annotated[
+        list[str] | None, typer.Option("--pipeline", autocompletion=completion.pipelines, help="Only these pipelines.")
+    ] = None,
     where: Annotated[list[str] | None, typer.Option("--where", help="Only rows for which this holds, such as 'slope<1.9'.")] = None,
     sort: Annotated[str | None, typer.Option("--sort", help="Columns to sort by, with commas; -NAME from large to small.")] = None,
     columns: Annotated[str | None, typer.Option("--columns", help="Only these columns, with commas, in this order.")] = None,

@@ -13,8 +13,9 @@ import pytest
 
 import fitcore as fc
 from fitcore import StoreError
+from fitcore.store.chains import checked, row_of
 from flows import records
-from flows.records import checked, command_of, row_of, unfinished_row
+from flows.records import command_of, unfinished_row
 from flows.settings import read
 
 THREE = {"median": 1.0, "lower": 0.5, "upper": float("nan")}

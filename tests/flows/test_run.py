@@ -64,7 +64,7 @@ def test_the_same_again_is_answered_from_the_store(finished: Any, fitcore: Any) 
 IN_PROCESS = """
 import sys
 from flows import cli
-import flows.supervisor, subprocess
+import flows.launch, flows.opening, flows.supervisor, subprocess  # commands are imported when they are asked for
 def forbidden(*words, **more):
     raise AssertionError(f"a process was started: {words}")
 subprocess.Popen = forbidden
