@@ -24,7 +24,7 @@ import numpy as np
 
 from fitcore import Store
 from fitcore.chain import request_of
-from fitcore.fit import run
+from fitcore.fitting import run
 from fitcore.search.base import ProgressEvent
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.stages import lens_pipeline

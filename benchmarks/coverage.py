@@ -30,7 +30,7 @@ from benchmarks.population import VERSION as POPULATION
 from benchmarks.verdicts import RIGHT, rates
 from fitcore import Result, Samples, Store
 from fitcore.chain import request_of
-from fitcore.fit import run
+from fitcore.fitting import run
 from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.assess import assess
 from pipelines.lens.dataset import Imaging

@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.basins import SLACS
 from fitcore import Nautilus, Result, Store, run_pipeline
 from fitcore.chain import request_of
-from fitcore.fit import Request, run
+from fitcore.fitting import Request, run
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.simulate import example_model, simulate
 from pipelines.lens.stages import lens_pipeline

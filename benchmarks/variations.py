@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.basins import SLACS
 from fitcore import Store
 from fitcore.chain import request_of
-from fitcore.fit import run
+from fitcore.fitting import run
 from pipelines.lens.assess import measures_of_search
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.stages import lens_pipeline

@@ -27,7 +27,7 @@ from scipy import stats
 from benchmarks.population import GROUPS, case
 from fitcore import Store
 from fitcore.chain import request_of
-from fitcore.fit import run
+from fitcore.fitting import run
 from pipelines.lens.assess import measures_of_search
 from pipelines.lens.stages import lens_pipeline
 from pipelines.lens.verdict import stage_to_blame, verdict_of

@@ -19,8 +19,9 @@ from deploy.server import Server, refused
 from deploy.wanted import rooted, things_of
 from fitcore import ConfigError, Store, StoreError
 from flows.console import printable
-from flows.server import NAMED_SECONDS, ServerError, wait_until_ready
+from flows.server import NAMED_SECONDS, wait_until_ready
 from flows.settings import read
+from flows.troubles import ServerError
 
 WRONG_INPUT = 2
 

@@ -40,8 +40,9 @@ from deploy.wanted import tag_of
 from fitcore import ConfigError
 from flows.console import printable
 from flows.deployed import ATTEMPTS, crash_lines
-from flows.server import NAMED_SECONDS, ServerError, wait_until_ready
+from flows.server import NAMED_SECONDS, wait_until_ready
 from flows.settings import read
+from flows.troubles import ServerError
 
 LOOK_SECONDS = 15.0
 SLACK_SECONDS = 30.0

@@ -14,7 +14,7 @@ from typing import Any
 from fitcore.analysis.analysis import Analysis
 from fitcore.device import require
 from fitcore.errors import ConfigError, ResultNotFoundError
-from fitcore.fit import Request, find, latents, run
+from fitcore.fitting import Request, find, latents, run
 from fitcore.limits import Limits
 from fitcore.result import Result
 from fitcore.search.base import Progress

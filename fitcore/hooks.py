@@ -26,7 +26,7 @@ from fitcore.store import Store
 from fitcore.stored import StoredRequest, read_latents, specified_analysis, stored_request, summary_of
 
 if TYPE_CHECKING:
-    from fitcore.fit import Request
+    from fitcore.fitting import Request
 
 
 class HookWarning(UserWarning):

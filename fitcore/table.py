@@ -337,9 +337,9 @@ class Table(Sequence[Row]):
 
 
 def _column(values: Any) -> Column:
-    """Numbers as an array of them, anything else as an array of texts."""
+    """Numbers as an array of them, anything else as an array of texts, also a list of nothing."""
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
-    if array.dtype.kind in "iufb" and array.ndim == 1:
+    if array.dtype.kind in "iufb" and array.ndim == 1 and (len(array) or array is values):
         return array
     texts = np.empty(len(values), dtype=object)
     texts[:] = [str(value) for value in values]

@@ -6,7 +6,7 @@ from typing import Any
 
 from fitcore import Pipeline, Store
 from fitcore.chain import asked
-from fitcore.fit import find
+from fitcore.fitting import find
 from fitcore.store.attempts import Attempt
 from fitcore.store.layout import RESULT
 from fitcore.stored import latents_part

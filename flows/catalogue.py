@@ -9,12 +9,15 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from fitcore import ConfigError, Pipeline, Result, StageOutcome
+from fitcore import ConfigError
 from fitcore.board import PLAIN, Board
-from fitcore.exports import Meaning
-from fitcore.references import Reference
+
+if TYPE_CHECKING:
+    from fitcore import Pipeline, Result, StageOutcome
+    from fitcore.exports import Meaning
+    from fitcore.references import Reference
 
 GROUP, REPORTS = "fitcore.pipelines", "fitcore.reports"
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "page": "One HTML page of all finished chains.",
     "report": "Write the HTML report of finished datasets again.",
     "export": "Files for other tools: posteriors, images, regions, lens models.",
-    "bib": "BibTeX of what results used.",
+    "bib": "BibTeX of what some results used.",
     "verify": "Check every file of a store.",
     "gc": "Name what no one needs, or remove it.",
     "why-miss": "Which fields of two requests differ.",

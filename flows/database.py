@@ -12,14 +12,11 @@ import sys
 from urllib.parse import urlsplit
 
 from flows.settings import Settings, child_environment
+from flows.troubles import DatabaseError
 
 SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 CHECK_SECONDS = 60.0
 PASSWORD = re.compile(r"([?&](?:password|passfile|sslpassword)=)[^&]*", re.IGNORECASE)
-
-
-class DatabaseError(ValueError):
-    """A database cannot be used."""
 
 
 def told(url: str | None) -> str:

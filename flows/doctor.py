@@ -20,8 +20,9 @@ from fitcore import FitcoreError, Store
 from fitcore.store.probing import NETWORKED, file_system, lock_faults
 from fitcore.store.store import REFUSED_BELOW, WARNED_BELOW
 from flows import catalogue
-from flows.server import NAMED_SECONDS, ServerError, free_port, wait_until_ready
+from flows.server import NAMED_SECONDS, free_port, wait_until_ready
 from flows.settings import DEFAULT, Settings, child_environment
+from flows.troubles import ServerError
 
 DEVICE = """
 from fitcore import backend

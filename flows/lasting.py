@@ -21,8 +21,8 @@ import httpx
 
 from fitcore.store import durable
 from fitcore.store.attempts import HOLDER_FIELDS, Process
-from flows.server import ServerError
 from flows.settings import Settings, secret
+from flows.troubles import ServerError
 
 HOST, PORT = "127.0.0.1", 4200
 ANSWER_SECONDS = 5.0

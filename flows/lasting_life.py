@@ -19,8 +19,8 @@ from dataclasses import replace
 from fitcore.store.attempts import Process
 from flows import database
 from flows.lasting import ELSEWHERE, HOST, LOST, PORT, RUNNING, STOPPED, Place, Record, answers, url_of
-from flows.server import ServerError
 from flows.settings import Settings, child_environment
+from flows.troubles import ServerError
 
 END_SECONDS = 40.0
 PROCESS = "flows.lasting_process"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fitcore import ConfigError, FitcoreError, Store
-from flows.database import DatabaseError
-from flows.server import ServerError
 from flows.settings import SettingsError
+from flows.troubles import DatabaseError, ServerError
 
 TOLD = (FitcoreError, ServerError, DatabaseError, SettingsError)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fitcore import Pipeline, Request, Store, canonical
 from fitcore.chain import asked
-from fitcore.fit import fingerprint_of
+from fitcore.fitting import fingerprint_of
 from fitcore.identity import form_differences, is_form
 from fitcore.store.glance import Glimpse
 from fitcore.stored import latents_part, usable_record

@@ -23,8 +23,9 @@ from flows.engines import ASKED, THREADS, joined
 from flows.launch import most_lanes
 from flows.processes import die_with_parent, hold_terminations
 from flows.protocol import SERVER_LOST, RemoteError, line, message
-from flows.server import RefusedError, ServerError, password_refused, wait_until_ready
+from flows.server import RefusedError, password_refused, wait_until_ready
 from flows.settings import read
+from flows.troubles import ServerError
 from flows.worker_client import WORKERS
 
 _LOCK = threading.Lock()

@@ -22,15 +22,12 @@ from typing import IO
 import httpx
 
 from flows.settings import Settings, child_environment
+from flows.troubles import ServerError
 
 SLOTS = 64
 END_SECONDS = 20.0
 NAMED_SECONDS = 15.0
 LOG_TAIL = 2000
-
-
-class ServerError(RuntimeError):
-    """A Prefect server could not be started or reached."""
 
 
 class RefusedError(ServerError):

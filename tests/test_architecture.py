@@ -21,7 +21,7 @@ MAY_WRITE = (
     "flows/server.py",
     "flows/lasting.py",
 )
-MAY_READ_ENVIRONMENT = ("flows/settings.py",)
+MAY_READ_ENVIRONMENT = ("flows/settings.py", "fitcore/precision.py")  # the second sets JAX's own variable
 MAY_JIT = ("fitcore/evaluation.py",)
 MAY_IMPORT_PREFECT = ("flows/", "deploy/")
 WRITERS = {"write_text", "write_bytes", "mkdir", "unlink", "rename", "replace_file", "makedirs", "savez", "writeto", "mkdtemp"}

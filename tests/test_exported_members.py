@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-import types
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 import fitcore
 
@@ -16,8 +22,39 @@ def test_every_name_in_the_index_exists() -> None:
 
 
 def test_every_public_name_is_in_the_index() -> None:
-    public = {name for name, value in vars(fitcore).items() if not name.startswith("_") and not isinstance(value, types.ModuleType)}
-    assert public == set(fitcore.__all__)
+    assert set(fitcore._PLACES) == set(fitcore.__all__)
+    assert set(dir(fitcore)) == {*fitcore.__all__, "__version__"}
+    with pytest.raises(AttributeError, match="no attribute 'Modle'"):
+        _ = fitcore.Modle
+
+
+def test_type_checkers_are_told_the_same_places() -> None:
+    tree = ast.parse(Path(fitcore.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert told == {name: f"fitcore.{place}" for name, place in fitcore._PLACES.items()}
+
+
+def test_no_name_is_that_of_a_module() -> None:
+    """It would be the module once that is imported."""
+    folder = Path(fitcore.__file__).parent
+    assert not {path.stem for path in folder.iterdir()} & set(fitcore.__all__)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import fitcore, sys; print('jax' in sys.modules)", "False"),
+        ("import fitcore, sys; fitcore.Store; fitcore.Table; fitcore.ConfigError; print('jax' in sys.modules)", "False"),
+        ("import fitcore, jax.numpy as jnp; print(jnp.ones(3).dtype)", "float64"),
+        ("import jax.numpy as jnp, fitcore; print(jnp.ones(3).dtype)", "float64"),
+        ("from fitcore.fitting import run; import fitcore; print(callable(fitcore.fit))", "True"),
+    ],
+)
+def test_what_an_import_does(code: str, expected: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "JAX_ENABLE_X64"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert (done.stdout.strip(), done.stderr) == (expected, "")
 
 
 def test_every_error_of_the_tree_is_in_the_index() -> None:

@@ -67,8 +67,9 @@ UNSAFE = re.compile(
 )
 SHELLS = {"sh", "bash", "dash", "zsh", "cmd", "cmd.exe", "powershell"}
 MAY_ALL_THE_SAME = {
-    "fitcore/fit.py": {"dill", "dill.dumps"},
+    "fitcore/fitting.py": {"dill", "dill.dumps"},
     "fitcore/hooks.py": {"dill", "dill.loads"},  # on trust only, and after the signature; see `Store.read_internal`
+    "fitcore/precision.py": {"sys.modules"},  # asks whether JAX is there
     "fitcore/testing.py": {"pickle", "pickle.loads", "pickle.dumps"},  # an examiner reads back what it wrote a moment before
     "flows/deploying.py": {"os.execve"},  # this interpreter with a module of ours, and a path as one word of a list: no shell
     "flows/worker_start.py": {"runpy"},  # a module of ours, by a name that is written there

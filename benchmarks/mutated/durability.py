@@ -104,7 +104,7 @@ DURABILITY = [
         "tests/fitcore/test_limits.py",
     ),
     Mutation(
-        "fitcore/fit.py",
+        "fitcore/fitting.py",
         "found = find(request, store)  # another process",
         "found = None  # another process",
         "fit: what another process finished meanwhile is computed again",

@@ -30,5 +30,5 @@ def page(
         list[str] | None, typer.Option("--pipeline", autocompletion=completion.pipelines, help="Only these pipelines.")
     ] = None,
 ) -> None:
-    """One page of all finished chains: counts, what changed, distributions, outliers, and a table to filter and to grade by keyboard."""
+    """One HTML page of all finished chains: counts, changes, distributions, outliers, and a table to filter and to grade by keyboard."""
     typer.echo(str(pages.asked_page(existing(store), file, tuple(pipeline or ()))))

@@ -23,7 +23,7 @@ from typing import Any
 from unittest import mock
 
 import fitcore.chain
-import fitcore.fit
+import fitcore.fitting
 import fitcore.search.adapter
 import fitcore.search.sampling
 from fitcore.evaluation import BatchedLikelihood

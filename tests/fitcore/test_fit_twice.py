@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fitcore.fit import Request, run
+from fitcore.fitting import Request, run
 from fitcore.model import Model
 from fitcore.store import Store
 

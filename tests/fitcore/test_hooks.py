@@ -11,7 +11,7 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import CombinedAnalysis
 from fitcore.chain import run_latents, run_pipeline, run_stage, stored_results
 from fitcore.errors import ConfigError, ModelError
-from fitcore.fit import Request, find, fit, run
+from fitcore.fitting import Request, find, fit, run
 from fitcore.hooks import HookWarning, rerun_hooks
 from fitcore.model import Model, Normal, Uniform
 from fitcore.result import Result

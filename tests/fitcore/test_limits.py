@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fitcore as fc
-from fitcore.fit import run
+from fitcore.fitting import run
 
 MODEL = fc.Model({"x": fc.Uniform(0.0, 1.0), "y": fc.Uniform(0.0, 1.0)})
 SEARCH = fc.Nautilus(n_eff=300, scout_starts=0)

@@ -16,7 +16,7 @@ import pytest
 
 from fitcore.analysis.analysis import Analysis
 from fitcore.errors import FitcoreError, LikelihoodError, NonFiniteLikelihoodError, PrecisionError
-from fitcore.fit import fit
+from fitcore.fitting import fit
 from fitcore.model import Less, Model, Uniform
 from fitcore.proposal import Proposal
 from fitcore.result import Result

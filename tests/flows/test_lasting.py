@@ -24,12 +24,12 @@ import pytest
 
 from fitcore.store.attempts import Process
 from flows import cli, lasting_life
-from flows.database import DatabaseError
 from flows.lasting import LOST, RUNNING, STOPPED, Place, Record, preferred, shell_lines, url_of
 from flows.lasting_life import end, start, stop
 from flows.lasting_told import asked, described
-from flows.server import ServerError, free_port
+from flows.server import free_port
 from flows.settings import Settings, SettingsError
+from flows.troubles import DatabaseError, ServerError
 
 PLUGIN = Path(__file__).resolve().parent / "plugin"
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.combined import CombinedAnalysis
 from fitcore.analysis.visualizer import Visualizer
 from fitcore.errors import ConfigError, LikelihoodError, ModelError
-from fitcore.fit import fit
+from fitcore.fitting import fit
 from fitcore.identity import digest
 from fitcore.model import Model, Normal, Tied, Uniform
 from fitcore.search.nautilus import Nautilus

@@ -16,7 +16,7 @@ from fitcore.analysis.analysis import Analysis
 from fitcore.analysis.visualizer import Visualizer
 from fitcore.chain import run_latents, run_stage
 from fitcore.errors import ConfigError, ResultNotFoundError, SearchInterruptedError
-from fitcore.fit import Request, fit, run
+from fitcore.fitting import Request, fit, run
 from fitcore.hooks import HookWarning, rerun_hooks
 from fitcore.model import Model, Normal, Tied, Uniform
 from fitcore.stage import Pipeline, Stage

@@ -119,5 +119,5 @@ def test_an_empty_store(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert (len(store.table()), len(store.chains())) == (0, 0)
-    assert store.chains().where("n_calls>3").sorted_by("name").names[0] == "name"
+    assert len(store.chains().where("n_calls>3", "verdict = accepted").sorted_by("name", "-seconds")) == 0
     assert "0 chains" in store._repr_html_()

@@ -23,7 +23,7 @@ from fitcore.errors import (
     SearchInterruptedError,
     SpecError,
 )
-from fitcore.fit import Request, find, fit, run
+from fitcore.fitting import Request, find, fit, run
 from fitcore.hooks import HookWarning, rerun_hooks
 from fitcore.model import Model, Normal, TruncatedNormal, Uniform
 from fitcore.result import Result
