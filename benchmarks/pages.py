@@ -1,4 +1,4 @@
-"""The campaign page of 1,000 chains in headless Chromium: its size, how long it takes to write, to load, to filter and to sort; kept in pages.json.
+"""The campaign page of 1,000 chains in headless Chromium: its size, and how long it takes to write, load, filter and sort; see pages.json.
 
     python -m benchmarks.pages --from results      notes, reports and thumbnails of a real store, varied; some minutes
 
