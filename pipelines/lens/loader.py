@@ -335,8 +335,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
     info = read_info(folder)
     if info.bands is not None:
         raise DataError(f"{folder} is no image but has the bands {info.bands}: a folder of one of them is an image. Give one of these.")
-    scale = info.pixel_scale or 0.0
-    if scale > LARGEST_PIXEL:
+    if (scale := info.pixel_scale or 0.0) > LARGEST_PIXEL:
         most = f"it is in arcsec, {LARGEST_PIXEL:g} at most"
         raise DataError(f"{folder}: pixel_scale is {scale:g}; {most}. If it is in milliarcsec, write {scale / 1000:g} in its info file.")
     facts = {

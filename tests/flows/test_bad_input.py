@@ -112,7 +112,7 @@ def test_reading_commands(refused: Any, finished: Any, tmp_path: Path) -> None:
     assert "'lime'" in text
     assert "line" in text
     assert "line has no stage 'third'; it has ['first', 'second']" in refused("show", "line", "--stage", "third", "--store", store)
-    assert "'xml' is not a format; text, csv and json are" in refused("table", "--format", "xml", "--store", store)
+    assert "'xml' is not a format. Valid formats: 'text', 'csv', 'json'" in refused("table", "--format", "xml", "--store", store)
     assert not (tmp_path / "none").exists()
     for command in ("table", "verify"):
         text = refused(command, "--store", tmp_path / "none")

@@ -157,7 +157,7 @@ def test_a_link_is_not_followed(told: Any, made: SimpleNamespace, tmp_path: Path
         (("line", "--to", "csv", "--stage", "secnd"), "line has no stage 'secnd' with pipeline 'toy'; it has"),
         (("lime", "--to", "csv"), "no run of 'lime' in the store"),
         (("line", "--to", "csv", "--pipeline", "lens"), "no run of 'line' with pipeline 'lens'"),
-        (("line", "line2", "--to", "csv", "--dataset", "."), "--dataset names the data of one dataset, and 2 are given"),
+        (("line", "line2", "--to", "csv", "--dataset", "."), "--dataset . is the folder of one dataset, and 2 are named. Name one."),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_with_the_remedy(told: Any, made: SimpleNamespace, tmp_path: Path, words: Any, text: str) -> None:
