@@ -68,7 +68,7 @@ def parse(command: Any, words: list[str]) -> None:
     rest = [*context._protected_args, *context.args] if hasattr(command, "resolve_command") else []
     if rest:
         _, inner, further = command.resolve_command(context, rest)
-        parse(inner, further)
+        parse(inner.whole() if hasattr(inner, "whole") else inner, further)
 
 
 def test_a_mistyped_command_line_is_noticed(program: Any) -> None:

@@ -6,6 +6,7 @@ python crowd.py FOLDER PROCESSES KEYS     all publish, look up and read all keys
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")  # pandas imports pyarrow where it is
 
 import hashlib
 import json

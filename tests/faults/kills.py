@@ -7,6 +7,7 @@ python kills.py points FOLDER SHARE          SIGKILL before, in the middle of an
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")  # pandas imports pyarrow where it is
 
 import itertools
 import random

@@ -13,6 +13,7 @@ python powercuts.py killed-anywhere FOLDER SHARE     after a kill at every SHARE
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")  # pandas imports pyarrow where it is
 
 import contextlib
 import hashlib
