@@ -36,7 +36,9 @@ PICTURE_PIXELS = 40
 NAME_WIDTH, TEXT_WIDTH, GRADE_WIDTH, LEAST_WIDTH, GAP = 130, 82, 92, 52, 10
 """Pixels that columns take at least, and between two of them: every row is a grid of its own, so that rows out of sight cost nothing."""
 MOST_CHANGES, MOST_WORKS, MOST_OUTLIERS = 60, 40, 15
-LONGEST_REASON, LONGEST_TEXT = 260, 200
+LONGEST_REASON, LONGEST_TEXT, LONGEST_WORD = 260, 200, 24
+MOST_WORDS = 3
+"""Verdicts, beside those that are known, that have a count of their own."""
 SECONDS = About(unit="s", title="time", description="time of all stages, when they were computed")
 
 
@@ -90,7 +92,11 @@ def content(
     troubles : datasets that the run which makes this page could not finish.
     """
     listed = store.listed_chains()
-    rows = [row for row in listed.rows if not pipelines or row["pipeline"] in pipelines]
+    rows = [
+        {**row, "verdict": _short(row["verdict"], LONGEST_WORD), "blame": _short(row["blame"], LONGEST_WORD)}
+        for row in listed.rows
+        if not pipelines or row["pipeline"] in pipelines
+    ]
     found = _Chains(
         rows=rows,
         table=chains_table(type(listed)(rows=rows, bare=(), unreadable=(), faults=()), store),
@@ -157,12 +163,19 @@ def _troubles(old: Sequence[Trouble], new: Sequence[Trouble], rows: Sequence[Map
 
 def _tiles(rows: Sequence[Mapping[str, Any]], works: Sequence[Work], troubles: Sequence[Trouble], n_faults: int) -> list[dict[str, Any]]:
     counts = Counter(row["verdict"] for row in rows)
-    words = [*VERDICTS, *sorted(set(counts) - set(VERDICTS))]
+    others = sorted(set(counts) - set(VERDICTS), key=lambda word: (-counts[word], word))
+    words = [*VERDICTS, *others[:MOST_WORDS]]
     states = Counter(work.state for work in works)
     tiles = [{"word": word, "count": f"{counts[word]:,}", "is_verdict": True} for word in words]
     tiles.append({"word": "running", "count": f"{states[RUNNING]:,}", "is_verdict": False})
-    others = len(works) - states[RUNNING]
-    for word, count in (("left unfinished", others), ("could not be fitted", len(troubles)), ("not listed", n_faults)):
+    left = len(works) - states[RUNNING]
+    n_words = sum(counts[word] for word in others[MOST_WORDS:])
+    for word, count in (
+        ("other verdicts", n_words),
+        ("left unfinished", left),
+        ("could not be fitted", len(troubles)),
+        ("not listed", n_faults),
+    ):
         if count:
             tiles.append({"word": word, "count": f"{count:,}", "is_verdict": False})
     return tiles
@@ -196,7 +209,9 @@ def _unfinished(works: Sequence[Work], troubles: Sequence[Trouble]) -> dict[str,
         }
         for work in works
     ]
-    failed = [{"name": _short(trouble.name), "state": trouble.state, "text": _short(trouble.text)} for trouble in troubles]
+    failed = [
+        {"name": _short(trouble.name), "state": _short(trouble.state, LONGEST_WORD), "text": _short(trouble.text)} for trouble in troubles
+    ]
     return {
         "works": told[:MOST_WORKS],
         "troubles": failed[:MOST_WORKS],
@@ -264,8 +279,8 @@ def _listed(found: _Chains, links: Sequence[Mapping[str, str]]) -> dict[str, Any
                 "key": f"{row['pipeline']}/{row['name']}",
                 "name": row["name"],
                 "pipeline": row["pipeline"],
-                "verdict": _short(row["verdict"]),
-                "blame": _short(blames[i]),
+                "verdict": row["verdict"],
+                "blame": _short(blames[i], LONGEST_WORD),
                 "reasons": _short("; ".join(row["reasons"]), LONGEST_REASON),
                 "cells": cells,
                 **links[i],

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.markup import escape
-from rich.table import Table as Shown
+from typing import Any
 
 from fitcore import ConfigError, Store
 from fitcore.board import About, Board
@@ -16,7 +14,7 @@ from fitcore.store import durable
 from fitcore.store.listing import HEAD, chains_table, told
 from fitcore.table import Table
 from flows import catalogue, grades
-from flows.console import one_line, printable, rows_table
+from flows.console import TITLES, aligned, headline_of, row_cells
 from flows.table_formats import WRITERS, format_of, json_bytes, json_rows
 
 LATEX_NUMBERS = 6
@@ -40,16 +38,8 @@ class Asked:
     grades: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """A table for the terminal, or the bytes of a file, which has been written where one was named."""
-
-    shown: Shown | None = None
-    data: bytes = b""
-
-
-def make(store: Store, asked: Asked, say: Say) -> Made:
-    """The table that is asked for; what cannot be listed is told by ``say``.
+def make(store: Store, asked: Asked, say: Say) -> bytes:
+    """The table that is asked for, which has been written where a file is named; what cannot be listed is told by ``say``.
 
     Raises
     ------
@@ -68,7 +58,7 @@ def make(store: Store, asked: Asked, say: Say) -> Made:
     table = _chosen(table, asked)
     rows = [found.rows[i] for i in table.positions]
     if form == "text" and not asked.columns:
-        return Made(shown=rows_table([{**told(row), **_grade(table, i)} for i, row in enumerate(rows)]))
+        return _written(asked, _as_text(rows, table))
     if form == "json" and not asked.columns:
         data = json_bytes([{**told(row), **_grade(table, i)} for i, row in enumerate(rows)])
     else:
@@ -76,12 +66,26 @@ def make(store: Store, asked: Asked, say: Say) -> Made:
         table = table.with_about(lambda name: _about(boards, name))
         table = table.select(*(asked.columns or _usual(table, form, boards)))
         if form == "text":
-            return Made(shown=_as_shown(table))
+            return _written(asked, _as_aligned(table))
         data = json_bytes(json_rows(table)) if form == "json" else WRITERS[form](table)
+    return _written(asked, data)
+
+
+def _written(asked: Asked, data: bytes) -> bytes:
     if asked.output is not None:
         with durable.explaining(asked.output, "writing the table"):
             durable.replace(asked.output.absolute(), data)
-    return Made(data=data)
+    return data
+
+
+def _as_text(rows: Sequence[dict[str, Any]], table: Table) -> bytes:
+    """The chains as `fitcore run` tells them."""
+    whole = [told(row) for row in rows]
+    titles = [title or headline_of(whole) for title in TITLES]
+    cells = [row_cells(row) for row in whole]
+    if "grade_given" in table.names:
+        titles, cells = [*titles, "grade_given"], [[*line, grade] for line, grade in zip(cells, table["grade_given"], strict=True)]
+    return aligned(titles, cells).encode("utf-8", "backslashreplace")
 
 
 def _grade(table: Table, i: int) -> dict[str, str]:
@@ -140,12 +144,8 @@ def _about(boards: Sequence[Board], name: str) -> About:
     return next((known for board in boards if (known := board.about_column(name)) != About()), About())
 
 
-def _as_shown(table: Table) -> Shown:
-    """Some columns for a terminal."""
+def _as_aligned(table: Table) -> bytes:
+    """Some columns as text."""
     shown = table.shown()
-    made = Shown(box=None, pad_edge=False, header_style="bold")
-    for name in shown:
-        made.add_column(escape(printable(name)), overflow="fold", justify="left" if table.is_text(name) else "right")
-    for i in range(len(table)):
-        made.add_row(*(escape(one_line(table.cell(name, i))) for name in shown))
-    return made
+    rows = [[table.cell(name, i) for name in shown] for i in range(len(table))]
+    return aligned(shown, rows, [not table.is_text(name) for name in shown]).encode("utf-8", "backslashreplace")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows import completion
-from flows.command import StoreOption, application, existing, guarded, output
+from flows.command import StoreOption, application, existing, guarded
 from flows.later import later
 
 if TYPE_CHECKING:
@@ -51,10 +51,8 @@ def table(
         grades=grades,
     )
     made = tables.make(existing(store), asked, lambda text: typer.echo(console.printable(text), err=True))
-    if made.shown is not None:
-        output().print(made.shown)
-    elif file is None:
-        sys.stdout.write(made.data.decode("utf-8"))
+    if file is None:
+        sys.stdout.write(made.decode("utf-8"))
 
 
 def _names(text: str | None) -> tuple[str, ...]:
