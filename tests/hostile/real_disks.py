@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -48,6 +49,8 @@ def main(folder: Path, how: str, *rest: str) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(rest[0]), int(rest[0])))
     if how == "user":
+        with tempfile.TemporaryDirectory() as other:
+            smallchain.run_chain(Path(other) / "store")  # imports all that is needed: the user may not read where Python is
         os.setgid(int(rest[0]))
         os.setuid(int(rest[0]))
     start = time.monotonic()
