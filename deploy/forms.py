@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fitcore.naming import did_you_mean
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Positive = Annotated[int, Field(ge=1)]
@@ -15,8 +16,7 @@ def one_of(value: str, allowed: list[str], what: str) -> str:
     """The value, where it is allowed; ValueError with the nearest one otherwise."""
     if value in allowed:
         return value
-    near = difflib.get_close_matches(value, allowed, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(value, allowed)
     listed = f"; there are: {', '.join(allowed)}" if len(allowed) < 30 else ""
     raise ValueError(f"{value!r} is no {what}{listed}.{hint}")
 

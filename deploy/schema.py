@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from deploy.cluster import KubernetesPool
 from deploy.forms import Name, Positive, Strict, one_of
 from fitcore import ConfigError
+from fitcore.strict_yaml import StrictLoader
 from flows import catalogue
 from flows.campaign import MOST
 from flows.deployed import ATTEMPTS
@@ -233,17 +234,6 @@ def schema_text() -> str:
     return json.dumps(File.model_json_schema(), indent=1, sort_keys=True) + "\n"
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would silently take the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {key!r} is given twice in one place, once on line {node.start_mark.line + 1} or below")
-        return super().construct_mapping(node, deep)
-
-
 def load(path: Path) -> File:
     """The settings in a file.
 
@@ -257,7 +247,7 @@ def load(path: Path) -> File:
             raise ConfigError(
                 f"{path} has {path.stat().st_size:,} bytes; a settings file has {LARGEST_FILE:,} at most. Is it another file?"
             )
-        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader = StrictLoader(path.read_text(encoding="utf-8"))
         value = loader.get_single_data()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The settings file {path} cannot be read: {error}. Name one that can.") from error

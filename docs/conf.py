@@ -15,10 +15,9 @@ project = "fitcore"
 author = "the fitcore developers"
 release = version = version_of("fitcore")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx_copybutton"]
-exclude_patterns = ["design/*.tmp", "figures"]
+exclude_patterns = ["figures"]
 html_theme = "furo"
 html_title = f"fitcore {version}"
-html_static_path: list[str] = []
 nb_execution_mode = "force" if os.environ.get("FITCORE_DOCS_NOTEBOOKS") == "1" else "off"
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True

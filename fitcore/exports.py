@@ -1,7 +1,7 @@
 """A posterior as files of other tools: CSV, GetDist chains, anesthetic's CSV, netCDF for ArviZ, a corner plot. Bytes by file name.
 
 The plain formats are written here, so that the other tool need not be installed; the figure is drawn by the package corner. Nothing is put
-on a disk here, and nothing is known of any science: what a parameter means comes as a `Meaning`. The forms in memory are in
+on a disk here, and nothing is known of any science: what a parameter means comes as an `About`. The forms in memory are in
 `fitcore.handover`.
 
 Other tools know no masked values (NaN): a column that has some where a sample has weight is left out there (`Posterior.left_out`); the CSV
@@ -22,16 +22,17 @@ from typing import Any
 
 import numpy as np
 
+from fitcore.board import About
 from fitcore.errors import SpecError
 from fitcore.handover import in_math_mode
 from fitcore.model import Model
 from fitcore.netcdf import Group, netcdf_bytes
 from fitcore.samples import Samples
 from fitcore.statistics import systematic_resampling
+from fitcore.text import CONTROLS
 
 LONGEST_NAME, LONGEST_TEXT = 64, 300
 NO_NAME = re.compile(r"[^A-Za-z0-9_.+-]+")
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 NOT_IN_MATH = re.compile(r"[^A-Za-z0-9 _.^{}\\+*/=()<>|,:;'\[\]-]")
 NOT_IN_FONT = re.compile("[^ -~\u00a0-\u024f\u0370-\u03ff]")
 LONGEST_LABEL = 40
@@ -40,22 +41,6 @@ MOST_DRAWN = 12
 """Parameters of a corner plot: 21 took two minutes and could not be read."""
 LEAST_DRAWS = 100
 Files = dict[str, bytes]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Meaning:
-    """What a parameter is, for readers of other tools.
-
-    Parameters
-    ----------
-    latex : its symbol, the inside of ``$...$``; empty where it has none.
-    unit : in words, such as ``arcsec``; empty for a pure number.
-    description : one sentence, with the convention where there are several; empty for none.
-    """
-
-    latex: str = ""
-    unit: str = ""
-    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +66,7 @@ class Posterior:
     samples: Samples
     n_parameters: int
     model: Model | None = None
-    meanings: Mapping[str, Meaning] = field(default_factory=dict)
+    meanings: Mapping[str, About] = field(default_factory=dict)
     drawn: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -125,14 +110,14 @@ class Posterior:
 
     def latex(self, path: str) -> str:
         """The label with the unit, for math mode; never with a character that a file of names could take for a sign."""
-        meaning = self.meanings.get(path, Meaning())
+        meaning = self.meanings.get(path, About())
         symbol = in_math_mode(f"${meaning.latex}$") if meaning.latex else in_math_mode(NOT_IN_MATH.sub("?", short(path)))
         unit = NOT_IN_MATH.sub("?", short(meaning.unit)).replace(" ", r"\ ")
         return symbol + (rf"\ [\mathrm{{{unit}}}]" if unit else "")
 
     def label(self, path: str) -> str:
         """The label with the unit, as matplotlib shows it."""
-        meaning = self.meanings.get(path, Meaning())
+        meaning = self.meanings.get(path, About())
         # a dollar would begin mathematics
         symbol = f"${meaning.latex}$" if meaning.latex else short(path).replace("$", r"\$")
         return symbol + (f" [{short(meaning.unit)}]".replace("$", r"\$") if meaning.unit else "")
@@ -157,7 +142,7 @@ def joined(samples: Samples, latents: Samples | None) -> Samples | None:
 
 def short(text: str) -> str:
     """A text from outside on one line, without what steers a terminal or turns text around, and not endless."""
-    plain = CONTROLS.sub("?", text)
+    plain = CONTROLS.sub("?", re.sub("[\t\n]", "?", text))
     return plain if len(plain) <= LONGEST_TEXT else f"{plain[: LONGEST_TEXT - 3]}..."
 
 
@@ -170,7 +155,7 @@ def csv_files(posterior: Posterior) -> Files:
     samples = replace(posterior.samples, paths=tuple(names[path] for path in posterior.samples.paths), model=None)
     rows = [["name", "path", "kind", "latex", "unit", "description"]]
     for path, name in names.items():
-        meaning = posterior.meanings.get(path, Meaning())
+        meaning = posterior.meanings.get(path, About())
         kind = "derived" if posterior.is_derived(path) else "parameter"
         rows.append([name, short(path), kind, meaning.latex, meaning.unit, meaning.description])
     return {f"{posterior.stem}.csv": samples.to_csv().encode(), f"{posterior.stem}.columns.csv": _csv(rows).encode()}
@@ -285,7 +270,7 @@ def about_file(posteriors: Sequence[Posterior]) -> Files:
             "name": posterior.names[path],
             "path": path,
             "kind": "derived" if posterior.is_derived(path) else "parameter",
-            **vars(posterior.meanings.get(path, Meaning())),
+            **_words(posterior.meanings.get(path, About())),
         }
         for posterior in posteriors
         for path in posterior.samples.paths
@@ -305,8 +290,12 @@ MASKING = ("csv",)
 """Formats that keep columns with masked values."""
 
 
+def _words(meaning: About) -> dict[str, str]:
+    return {"latex": meaning.latex, "unit": meaning.unit, "description": meaning.description}
+
+
 def _attributes(posterior: Posterior, path: str) -> dict[str, str]:
-    meaning = posterior.meanings.get(path, Meaning())
+    meaning = posterior.meanings.get(path, About())
     found = {"long_name": posterior.label(path), "units": meaning.unit, "description": meaning.description, "path": short(path)}
     return {key: short(text) for key, text in found.items() if text}
 

@@ -6,6 +6,12 @@ import difflib
 from collections.abc import Iterable
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that follows a sentence, with a blank before it: the nearest of ``known``; empty where none is near."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 def suggestion(name: str, known: Iterable[str], *, kind: str = "names", n_shown: int = 12) -> str:
     """A sentence or two that lead from a misspelt ``name`` to the right one of ``known``."""
     names = list(known)

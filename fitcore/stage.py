@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from fitcore.analysis.analysis import Analysis
 from fitcore.errors import ConfigError
 from fitcore.model import Model
+from fitcore.naming import did_you_mean
 from fitcore.proposal import Proposal
 from fitcore.result import Result
 from fitcore.search.base import Search
@@ -108,8 +108,7 @@ class Stage:
         names = list(self.search.identity())[2:]
         for key in settings:
             if key not in names:
-                near = difflib.get_close_matches(key, names, 1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(key, names)
                 raise ConfigError(f"{type(self.search).__name__} of stage {self.name!r} has no setting {key!r}; it has {names}.{hint}")
         return replace(self, search=replace(self.search, **settings))
 
@@ -171,8 +170,7 @@ class Pipeline:
         for stage in self.stages:
             if stage.name == name:
                 return stage
-        near = difflib.get_close_matches(name, self.stage_names, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, self.stage_names)
         raise ConfigError(f"Pipeline {self.name!r} has no stage {name!r}; it has {list(self.stage_names)}.{hint}")
 
     def stage_seed(self, seed: int, name: str) -> int:

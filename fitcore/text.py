@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from fitcore.samples import Samples
     from fitcore.summary import SamplesSummary
 
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""What steers a terminal or turns text around; tabulators and line ends are not among them."""
 EVIDENCE = ("log_evidence", "log_evidence_error")
 CSV_COLUMNS = ("log_likelihood", "log_prior", "log_weight", "weight", *EVIDENCE)
 """Of a table of samples, after the parameters: the weights sum to one, and the evidence, one number, is in every line."""

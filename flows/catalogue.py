@@ -5,18 +5,17 @@ This is where Prefect's side and a science's side meet; `Entry` is all that the 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from fitcore import ConfigError
-from fitcore.board import PLAIN, Board
+from fitcore.board import PLAIN, About, Board
+from fitcore.naming import did_you_mean
 
 if TYPE_CHECKING:
     from fitcore import Pipeline, Result, StageOutcome
-    from fitcore.exports import Meaning
     from fitcore.references import Reference
 
 GROUP, REPORTS = "fitcore.pipelines", "fitcore.reports"
@@ -97,7 +96,7 @@ class Exports(Protocol):
     formats: tuple[str, ...]
     conventions: tuple[str, ...]
 
-    def meaning(self, path: str) -> Meaning:
+    def meaning(self, path: str) -> About:
         """Label, unit and words for a parameter or latent variable."""
         ...
 
@@ -147,8 +146,7 @@ def find(name: str) -> Entry:
     for point in entry_points(group=GROUP):
         if point.name == name:
             return point.load()
-    near = difflib.get_close_matches(name, names(), 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, names())
     raise ConfigError(f"There is no pipeline {name!r}; installed are {names()}.{hint}")
 
 
@@ -156,6 +154,5 @@ def check_stages(entry: Entry, names: Iterable[str], told: str = "") -> None:
     """Raise ConfigError, with the nearest name, where a pipeline has no stage of one of these names; ``told`` begins its text."""
     for stage in names:
         if stage not in entry.stage_names:
-            near = difflib.get_close_matches(stage, entry.stage_names, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(stage, entry.stage_names)
             raise ConfigError(f"{told}pipeline {entry.name!r} has no stage {stage!r}; it has {list(entry.stage_names)}.{hint}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,10 +17,9 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from fitcore.text import with_errors
+from fitcore.text import CONTROLS, with_errors
 
 SECONDS_BETWEEN_LINES = 10.0
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 FORMULAS = ("=", "+", "-", "@")
 
 

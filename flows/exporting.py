@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fitcore import ConfigError, FitcoreError, ModelError, Result, Store, __version__
+from fitcore.board import About
 from fitcore.chain import stored_results
-from fitcore.exports import FORMATS, MASKING, Meaning, Posterior, about_file, joined
+from fitcore.exports import FORMATS, MASKING, Posterior, about_file, joined
 from fitcore.model import Model
+from fitcore.naming import did_you_mean
 from fitcore.references import bibliography, references_of
 from fitcore.samples import Samples
 from fitcore.store import durable
@@ -56,8 +57,7 @@ def chosen(store: Store, name: str, pipeline: str | None, stage: str | None) -> 
     note = checked(store.run(Path(name).name, pipeline))
     stages = list(note["stages"])
     if stage is not None and stage not in stages:
-        near = difflib.get_close_matches(stage, stages, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(stage, stages)
         raise ConfigError(f"{note['name']} has no stage {stage!r} with pipeline {note['pipeline']!r}; it has {stages}.{hint}")
     return Chosen(store=store, note=note, stage=stage or stages[-1], exports=catalogue.exports(note["pipeline"]))
 
@@ -70,8 +70,7 @@ def formats_of(text: str, own: Sequence[str]) -> list[str]:
         raise ConfigError(f"--to names no format; there are {', '.join(known)}. Several are separated by commas.")
     for word in wanted:
         if word not in known:
-            near = difflib.get_close_matches(word, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(word, known)
             raise ConfigError(f"There is no format {word!r}; there are {', '.join(known)}.{hint}")
     return wanted
 
@@ -125,7 +124,7 @@ def posteriors(item: Chosen, told: Mapping[str, Any]) -> list[Posterior]:
             samples=own,
             n_parameters=n_parameters,
             model=model,
-            meanings=meanings or dict[str, Meaning](),
+            meanings=meanings or dict[str, About](),
             drawn=drawn,
             about={**told, **facts, **size},
         )

@@ -12,7 +12,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -99,7 +99,7 @@ def content(
     ]
     found = _Chains(
         rows=rows,
-        table=chains_table(type(listed)(rows=rows, bare=(), unreadable=(), faults=()), store),
+        table=chains_table(replace(listed, rows=rows), store),
         boards={name: _board(name) for name in sorted({row["pipeline"] for row in rows})},
     )
     kept = _troubles(state.troubles, troubles, rows)

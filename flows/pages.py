@@ -80,7 +80,7 @@ def asked_page(store: Store, output: Path | None, pipelines: Sequence[str]) -> P
         raise ConfigError(
             f"--output {output}: a page ends in .html; its state is kept beside it in a file of that name that ends in .json."
         )
-    known = sorted({row["pipeline"] for row in store.listed_chains().rows})
+    known = sorted({row["pipeline"] for row in store.listed_chains().rows}) if pipelines else []
     for name in pipelines:
         if name not in known:
             raise ConfigError(f"No chain of this store has the pipeline {name!r}. {suggestion(name, known, kind='pipelines')}")

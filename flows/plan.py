@@ -223,6 +223,10 @@ def _spoken(estimate: Mapping[str, Any] | None) -> str:
     return f"about {calls['median']:,.0f} calls, {duration(seconds['median'])} ({n} past runs: {spread})"
 
 
+def _summed(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, float]:
+    return {which: sum(row["total"][key][which] for row in rows) for which in ("median", "least", "most")}
+
+
 def closing(rows: Sequence[Mapping[str, Any]]) -> str:
     """The total of all datasets in one sentence."""
     n_searches, n_blind = (sum(row["total"][key] for row in rows) for key in ("n_searches", "n_without_estimate"))
@@ -231,8 +235,7 @@ def closing(rows: Sequence[Mapping[str, Any]]) -> str:
     if not n_searches:
         rest = f"latent variables or reports of {n_made} would be made" if n_made else "nothing would be computed"
         return f"total: {n_datasets}, no search to run; {rest}"
-    calls, seconds = ({which: sum(row["total"][key][which] for row in rows) for which in ("median", "least", "most")} for key in
-                      ("calls", "seconds"))  # fmt: skip
+    calls, seconds = (_summed(rows, key) for key in ("calls", "seconds"))
     blind = f", {n_blind} of them without past runs to estimate from" if n_blind else ""
     if n_blind == n_searches:
         return f"total: {n_datasets}, {n_searches} {'search' if n_searches == 1 else 'searches'} to run{blind}"

@@ -7,7 +7,6 @@ read because it lies in the folder where a command was started: that may be a st
 
 from __future__ import annotations
 
-import difflib
 import json
 import reprlib
 from collections.abc import Mapping
@@ -18,6 +17,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+
+from fitcore.naming import did_you_mean
+from fitcore.strict_yaml import StrictLoader
 
 LARGEST_FILE = 1_000_000
 SCHEMA_FILE = "settings.schema.json"
@@ -160,25 +162,6 @@ def _wrapped(text: str, width: int = 110) -> list[str]:
     return [f"## {each}" for each in [*lines, line]]
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe loader that refuses aliases, merges and keys that are given twice."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: aliases are not allowed; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            if key.value in seen or key.value == "<<":
-                raise yaml.YAMLError(
-                    f"line {key.start_mark.line + 1}: the key {key.value!r} is given twice, or a merge; write each key once"
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def load(path: Path) -> SettingsFile:
     """The settings in a file.
 
@@ -194,7 +177,7 @@ def load(path: Path) -> SettingsFile:
             raise SettingsError(
                 f"The settings file {path} has more than {LARGEST_FILE:,} bytes. Is it another file? 'fitcore init' makes one."
             )
-        loader = _Loader(data.decode("utf-8"))
+        loader = StrictLoader(data.decode("utf-8"))
         node = loader.get_single_node()
         value = {} if node is None else loader.construct_document(node)
     except (OSError, UnicodeDecodeError) as error:
@@ -219,7 +202,6 @@ def _fault(item: Any, lines: Mapping[str, int]) -> str:
     place = [str(part) for part in item["loc"]] or ["the file"]
     where = f"line {lines[place[0]]}: {'.'.join(place)}" if place[0] in lines else ".".join(place)
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[0], SettingsFile.model_fields, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(place[0], SettingsFile.model_fields)
         return f"{where}: no such setting; there are {', '.join(SettingsFile.model_fields)}.{hint}"
     return f"{where}: {item['msg']}; it is {reprlib.repr(item['input'])}. Correct it, or leave the line out."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
 from fitcore import ConfigError, Store
+from fitcore.naming import did_you_mean
 from fitcore.store.chains import checked, row_of
 from fitcore.stored import summary_of
 from flows.console import one_line, printable, quantity, rows_table
@@ -30,8 +30,7 @@ def one_stage(store: Store, name: str, stage: str) -> dict[str, Any]:
     item = store.run(name)
     names = [entry["name"] for entry in row_of(checked(item))["stages"]]
     if stage not in names:
-        near = difflib.get_close_matches(stage, names, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(stage, names)
         raise ConfigError(f"{name} has no stage {stage!r}; it has {names}.{hint}")
     record = store.read(item["stages"][stage])
     summary = summary_of(record.attributes).to_dict()

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from fitcore import FitcoreError, Pipeline, Result, SearchInterruptedError, StageOutcome, Store, run_latents, run_stage, stored_results
 from fitcore.chain import outcome_of
 from fitcore.search.base import ProgressEvent
+from fitcore.store.attempts import RUNNING
 from fitcore.stored import latents_part
 from flows import catalogue
 from flows.attempts import unfinished_attempts
@@ -129,7 +130,7 @@ class Worker:
         if operation == "latents_part":
             return latents_part(pipeline.stage(entry.latent_stage).n_latents)
         if operation == "is_held":
-            return any(work.dataset == dataset.name and work.state == "running" for work in store.activity().works)
+            return any(work.dataset == dataset.name and work.state == RUNNING for work in store.activity().works)
         if operation == "attempts":
             return unfinished_attempts(pipeline, entry.latent_stage, dataset, store, seed)
         target = report_path(store, entry.name, dataset.name)

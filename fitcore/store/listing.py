@@ -203,8 +203,8 @@ def results_table(layout: Layout, store: Store) -> Table:
     for fault in noted.unreadable:
         warnings.warn(f"{fault}. It is left out", StoreWarning, stacklevel=3)
     named: dict[str, dict[str, Any]] = {}
-    known: dict[str, Any] = {}
     for row in [*noted.rows, *noted.bare]:
+        known: dict[str, Any] = {}
         for stage, digest in row["digests"].items():
             known = named.setdefault(digest, {"name": row["name"], "pipeline": row["pipeline"], "stage": stage})
         if "verdict" in row:

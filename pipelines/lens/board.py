@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fitcore.board import About, Board, Grade
 from pipelines.lens.latents import LATENTS
@@ -34,7 +35,7 @@ def _known(path: str) -> About:
     """The meaning of a parameter or latent variable, as the exports tell it."""
     found, leaf = meaning(path), path.rpartition(".")[2]
     title = (_TITLES.get(path) or path.replace("_", " ")) if leaf == path else ""
-    return About(unit=found.unit, description=found.description, latex=found.latex, title=title)
+    return replace(found, title=title)
 
 
 def _blame(reasons: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fitcore import ConfigError, Result
-from fitcore.exports import Meaning
+from fitcore.board import About
 from fitcore.references import Reference
 from pipelines.lens import meanings, references
 from pipelines.lens.bands import Bands
@@ -24,7 +24,7 @@ class LensExports:
     formats = ("fits", "ds9", "coolest")
     conventions = meanings.CONVENTIONS
 
-    def meaning(self, path: str) -> Meaning:
+    def meaning(self, path: str) -> About:
         """Label, unit and words for a parameter or latent variable."""
         return meanings.meaning(path)
 

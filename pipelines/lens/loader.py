@@ -5,7 +5,6 @@ Files come from strangers: headers are bounded before data are read, YAML is rea
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
@@ -25,6 +23,8 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from fitcore.errors import DataError
+from fitcore.naming import did_you_mean
+from fitcore.strict_yaml import StrictLoader
 from pipelines.lens.bounded import opened, opened_fits
 
 NAMES = {"image": ("image.fits", "data.fits"), "noise": ("noise.fits", "noise_map.fits"), "psf": ("psf.fits",)}
@@ -34,8 +34,6 @@ MOST_PIXELS = 4096**2
 MOST_TRUTH_BYTES = 100_000
 MOST_REASONS = 5
 LARGEST_PIXEL = 5.0  # arcsec; a galaxy's lensed images cannot be told apart in larger ones
-INT_TAG, FLOAT_TAG, MERGE_TAG = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge"))
-PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?|[+-]?\.(inf|nan)", re.IGNORECASE)
 # Of a header only what can say where the sky is: what else is in it makes astropy work for hours, or its library write beyond its memory.
 WCS_KEYS = re.compile(
     r"WCSAXES|NAXIS[1-9]?|(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[1-9]|(CD|PC)([1-9]_[1-9]|00[1-9]00[1-9])|PV[1-9]_[1-3]?[0-9]"
@@ -76,36 +74,6 @@ class Info(BaseModel):
     bands: list[str] | None = Field(default=None, description="names of the sub-folders, one for each image of the lens")
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that refuses aliases, merges, duplicate keys, and numbers that YAML reads otherwise than people: 010 is 8, 1:30 is 90."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: aliases are not allowed; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            if key.tag == MERGE_TAG:
-                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: merges (<<) are not allowed; write the keys out")
-            if key.value in seen:
-                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} is there twice; keep one")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def plain_number(self, node: Any) -> int | float:
-        """A number in the usual digits."""
-        text = self.construct_scalar(node)
-        if not PLAIN_NUMBER.fullmatch(text):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {reprlib.repr(text)} must be a plain decimal number, such as 0.05")
-        return int(text) if node.tag == INT_TAG else self.construct_yaml_float(node)
-
-
-for _tag in (INT_TAG, FLOAT_TAG):
-    _StrictLoader.add_constructor(_tag, _StrictLoader.plain_number)
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     twice = sorted(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
     if twice:
@@ -117,7 +85,7 @@ def _parsed(text: str, suffix: str) -> Any:
     """The content of an info file; no object of any class but the plain ones can come out."""
     if suffix == ".json":
         return json.loads(text, object_pairs_hook=_unique)
-    loader = _StrictLoader(text)
+    loader = StrictLoader(text)
     try:
         return loader.get_single_data()
     finally:
@@ -196,15 +164,15 @@ def _reasons(error: ValidationError, text: str) -> str:
             continue
         where = _line(text, key.rpartition(".")[2])
         if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key.rpartition(".")[2], fields, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key.rpartition(".")[2], fields)
             reasons[key] = f"the key {reprlib.repr(key)}{where} is not known; known are {list(fields)}.{hint}"
         elif item["type"] == "missing" and fields is Extensions.model_fields:
             reasons[key] = f"{key} is missing; add it."
         else:  # the members of a union fail one by one, under one key
-            also = f"{reasons[key][:-1]}, or: " if key in reasons else f"{key}{where} is {reprlib.repr(item['input'])}: "
-            meaning = fields[key].description if key in fields else None
-            reasons[key] = f"{also}{item['msg']}{f' ({meaning})' if meaning else ''}."
+            described = fields[key].description if key in fields else None
+            meaning = f" ({described})." if described else "."
+            before = f"{reasons[key].removesuffix(meaning)}, or: " if key in reasons else f"{key}{where} is {reprlib.repr(item['input'])}: "
+            reasons[key] = f"{before}{item['msg']}{meaning}"
     return " ".join(reasons.values()) + (f" And {len(left_out)} more." if left_out else "")
 
 

@@ -7,35 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fitcore.exports import Meaning
+from fitcore.board import About
 from pipelines.lens.latents import LATENTS
 
 _ELLIPTICITY = "(1-q)/(1+q) times {} of twice the angle of the major axis, anticlockwise from +x of the image"
 _SHEAR = "external shear times {} of twice the angle in which it stretches images, anticlockwise from +x of the image"
 
-PARAMETERS: dict[str, Meaning] = {
-    "center_x": Meaning(latex="x", unit="arcsec", description="to the right of the middle of the image"),
-    "center_y": Meaning(latex="y", unit="arcsec", description="up from the middle of the image"),
-    "offset_x": Meaning(latex=r"\Delta x", unit="arcsec", description="to the right of what it is an offset from"),
-    "offset_y": Meaning(latex=r"\Delta y", unit="arcsec", description="up from what it is an offset from"),
-    "ellipticity_1": Meaning(latex=r"\epsilon_1", description=_ELLIPTICITY.format("the cosine")),
-    "ellipticity_2": Meaning(latex=r"\epsilon_2", description=_ELLIPTICITY.format("the sine")),
-    "einstein_radius": Meaning(
+PARAMETERS: dict[str, About] = {
+    "center_x": About(latex="x", unit="arcsec", description="to the right of the middle of the image"),
+    "center_y": About(latex="y", unit="arcsec", description="up from the middle of the image"),
+    "offset_x": About(latex=r"\Delta x", unit="arcsec", description="to the right of what it is an offset from"),
+    "offset_y": About(latex=r"\Delta y", unit="arcsec", description="up from what it is an offset from"),
+    "ellipticity_1": About(latex=r"\epsilon_1", description=_ELLIPTICITY.format("the cosine")),
+    "ellipticity_2": About(latex=r"\epsilon_2", description=_ELLIPTICITY.format("the sine")),
+    "einstein_radius": About(
         latex=r"\theta_{\rm E}",
         unit="arcsec",
         description="on the intermediate axis: kappa = (3 - slope)/2 (einstein_radius/R)^(slope - 1) with R^2 = q x'^2 + y'^2/q",
     ),
-    "slope": Meaning(latex=r"\gamma", description="logarithmic slope of the mass density in three dimensions; 2 is isothermal"),
-    "gamma_1": Meaning(latex=r"\gamma_1^{\rm ext}", description=_SHEAR.format("the cosine")),
-    "gamma_2": Meaning(latex=r"\gamma_2^{\rm ext}", description=_SHEAR.format("the sine")),
-    "convergence_0": Meaning(latex=r"\kappa_0", description="convergence of a sheet, or at the center"),
-    "kappa_s": Meaning(latex=r"\kappa_{\rm s}", description="scale density times scale radius over the critical surface density"),
-    "scale_radius": Meaning(latex=r"r_{\rm s}", unit="arcsec", description="of an NFW halo, on the major axis"),
-    "core_radius": Meaning(latex=r"r_{\rm c}", unit="arcsec", description="on the intermediate axis"),
-    "sigma": Meaning(latex=r"\sigma", unit="arcsec", description="width of a Gaussian, on the intermediate axis"),
-    "effective_radius": Meaning(latex=r"R_{\rm e}", unit="arcsec", description="holds half the light, on the intermediate axis"),
-    "sersic_index": Meaning(latex="n", description="of the Sersic profile"),
-    "intensity": Meaning(latex="I", unit="image units", description="per pixel, at the effective radius or at the center"),
+    "slope": About(latex=r"\gamma", description="logarithmic slope of the mass density in three dimensions; 2 is isothermal"),
+    "gamma_1": About(latex=r"\gamma_1^{\rm ext}", description=_SHEAR.format("the cosine")),
+    "gamma_2": About(latex=r"\gamma_2^{\rm ext}", description=_SHEAR.format("the sine")),
+    "convergence_0": About(latex=r"\kappa_0", description="convergence of a sheet, or at the center"),
+    "kappa_s": About(latex=r"\kappa_{\rm s}", description="scale density times scale radius over the critical surface density"),
+    "scale_radius": About(latex=r"r_{\rm s}", unit="arcsec", description="of an NFW halo, on the major axis"),
+    "core_radius": About(latex=r"r_{\rm c}", unit="arcsec", description="on the intermediate axis"),
+    "sigma": About(latex=r"\sigma", unit="arcsec", description="width of a Gaussian, on the intermediate axis"),
+    "effective_radius": About(latex=r"R_{\rm e}", unit="arcsec", description="holds half the light, on the intermediate axis"),
+    "sersic_index": About(latex="n", description="of the Sersic profile"),
+    "intensity": About(latex="I", unit="image units", description="per pixel, at the effective radius or at the center"),
 }
 """By the last part of a path."""
 
@@ -75,7 +75,7 @@ CONVENTIONS = (
 )
 
 
-def meaning(path: str) -> Meaning:
+def meaning(path: str) -> About:
     """What a parameter or latent variable means; an empty meaning for one that is not of this package."""
     place, _, leaf = path.rpartition(".")
     if leaf in PARAMETERS and place:
@@ -83,13 +83,13 @@ def meaning(path: str) -> Meaning:
         is_told = "^" in found.latex or (place in PLAIN_PLACES and leaf in ("einstein_radius", "slope"))
         words = place.replace(".", " ").replace("_", " ")
         told = "" if is_told or not words.isascii() or not words.replace(" ", "").isalnum() else _above(words)
-        return Meaning(latex=found.latex + told, unit=found.unit, description=found.description)
+        return About(latex=found.latex + told, unit=found.unit, description=found.description)
     if leaf in LATENTS:
         told = _above(place) if place.isascii() and place.isalnum() else ""
-        return Meaning(
+        return About(
             latex=_SYMBOLS[leaf] + ("" if "^" in _SYMBOLS[leaf] else told), unit=LATENTS[leaf].unit, description=LATENTS[leaf].description
         )
-    return Meaning()
+    return About()
 
 
 def _above(words: str) -> str:

@@ -17,6 +17,7 @@ from pipelines.lens.export import EXPORTS
 from pipelines.lens.latents import LATENTS, left_out
 from pipelines.lens.linear import BANDS, OFFSET, SOURCE, lights_of, masses_of, source_plane
 from pipelines.lens.loader import read_truth
+from pipelines.lens.meanings import meaning
 from pipelines.lens.preparation_pictures import PreparationPlanes
 from pipelines.lens.prepare import prepare
 from pipelines.lens.report import (
@@ -34,7 +35,6 @@ from pipelines.lens.report import (
 from pipelines.lens.strip import write_strip
 from pipelines.lens.verdict import verdict_of
 
-UNITS: dict[str, str] = dict.fromkeys(("center_x", "center_y", "einstein_radius", "offset_x", "offset_y"), "arcsec")
 SOURCE_PIXELS, SOURCE_HALF_WIDTH = 151, 0.6
 
 
@@ -151,7 +151,7 @@ def _parameters(last: Result) -> list[Quantity]:
         rows.append(
             Quantity(
                 path=path,
-                unit=UNITS.get(path.rsplit(".", 1)[-1], ""),
+                unit=meaning(path).unit,
                 prior=str(prior),
                 median=summary.median[i],
                 lower=summary.lower_1_sigma[i],

@@ -4,7 +4,6 @@ Pictures that can be compared have the same stretch. How one picture is drawn is
 the pictures looks like, and files are other modules' business.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,26 +14,14 @@ from matplotlib.colors import AsinhNorm, Normalize
 from matplotlib.figure import Figure
 
 from fitcore.errors import DataError
+from fitcore.exports import NOT_IN_FONT
 from pipelines.lens.drawing import DIVERGING, draw_panel, encoded, stretch
+from pipelines.lens.meanings import PARAMETERS
 
 RESIDUAL_LIMIT = 5.0
 CORNER_WIDTH = 1500  # pixels
 DROP = 1e-12  # samples lighter than this beside the heaviest cannot be seen
 LONGEST_LABEL = 24
-NOT_IN_FONT = re.compile("[^ -~\u00a0-\u024f\u0370-\u03ff]")
-SYMBOLS = {
-    "center_x": r"$x$ [arcsec]",
-    "center_y": r"$y$ [arcsec]",
-    "ellipticity_1": r"$\epsilon_1$",
-    "ellipticity_2": r"$\epsilon_2$",
-    "einstein_radius": r"$\theta_{\rm E}$ [arcsec]",
-    "slope": r"$\gamma$",
-    "gamma_1": r"$\gamma_1^{\rm ext}$",
-    "gamma_2": r"$\gamma_2^{\rm ext}$",
-    "convergence_0": r"$\kappa_0$",
-    "kappa_s": r"$\kappa_{\rm s}$",
-    "scale_radius": r"$r_{\rm s}$ [arcsec]",
-}
 
 
 def _same_shape(planes: "ImagePlanes") -> None:
@@ -235,8 +222,9 @@ def _source_panel(source: SourcePlane | None) -> Panel:
 def axis_label(path: str, labels: Mapping[str, str]) -> str:
     """The label given, else the symbol of a known leaf, else the path, as plain text that the font has, of a length that fits."""
     leaf = path.rsplit(".", 1)[-1]
-    if path not in labels and leaf in SYMBOLS:
-        return SYMBOLS[leaf]
+    if path not in labels and leaf in PARAMETERS:
+        known = PARAMETERS[leaf]
+        return f"${known.latex}$" + (f" [{known.unit}]" if known.unit else "")
     text = NOT_IN_FONT.sub("?", labels.get(path, path))
     # A dollar would begin mathematics.
     return (text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…").replace("$", r"\$")

@@ -91,7 +91,7 @@ def test_every_fault_is_told(write: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("name: a\nname: b\n", "'name' is given twice"),
+        ("name: a\nname: b\n", "the key 'name' is there twice"),
         ("- a\n", "must hold keys: name, store"),
         ("name: [", "no YAML"),
         ("a: !!python/object/apply:os.system ['true']", "no YAML"),

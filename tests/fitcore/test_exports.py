@@ -17,17 +17,18 @@ import h5py
 import numpy as np
 import pytest
 
+from fitcore.board import About
 from fitcore.errors import SpecError
-from fitcore.exports import FORMATS, MOST_DRAWN, Meaning, Posterior, about_file, joined
+from fitcore.exports import FORMATS, MOST_DRAWN, Posterior, about_file, joined
 from fitcore.model import LogUniform, Model, Normal, Uniform
 from fitcore.samples import Samples
 from fitcore.statistics import central_interval, weighted_quantile
 
 PATHS = ("mass.einstein_radius", "flux", "slope", "radius_effective", "angle")
 MEANINGS = {
-    "mass.einstein_radius": Meaning(latex=r"\theta_{\rm E}", unit="arcsec", description="on the intermediate axis"),
-    "angle": Meaning(latex=r"\phi", unit="deg", description="east of north"),
-    "slope": Meaning(latex=r"\gamma"),
+    "mass.einstein_radius": About(latex=r"\theta_{\rm E}", unit="arcsec", description="on the intermediate axis"),
+    "angle": About(latex=r"\phi", unit="deg", description="east of north"),
+    "slope": About(latex=r"\gamma"),
 }
 MODEL = Model({"mass": {"einstein_radius": LogUniform(0.1, 4)}, "flux": Normal(0, 1), "slope": Uniform(1.5, 2.5)})
 HOSTILE = (
@@ -264,7 +265,7 @@ def hostile() -> Posterior:
     samples = Samples(
         paths=HOSTILE, parameters=rng.normal(size=(300, n)), log_likelihood=np.zeros(300), log_prior=np.zeros(300), log_weight=np.zeros(300)
     )
-    meanings = {HOSTILE[0]: Meaning(unit="<i>\x1b$%#", description="a\nb\x00" + "z" * 10_000)}
+    meanings = {HOSTILE[0]: About(unit="<i>\x1b$%#", description="a\nb\x00" + "z" * 10_000)}
     return Posterior(stem="lens", samples=samples, n_parameters=n, meanings=meanings, about={"note": "\x1b[2J</script>" + "y" * 10_000})
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from fitcore import Samples, Store, run_pipeline
+from fitcore.board import About
 from fitcore.chain import outcome_of
-from fitcore.exports import Meaning
 from fitcore.references import reference
 from fitcore.store import encoding
 from flows import cli
@@ -70,8 +70,8 @@ class Pictures:
     formats = ("picture",)
     conventions = ("a is above b",)
 
-    def meaning(self, path: str) -> Meaning:
-        return Meaning(latex=r"\alpha", unit="m") if path == "a" else Meaning()
+    def meaning(self, path: str) -> About:
+        return About(latex=r"\alpha", unit="m") if path == "a" else About()
 
     def drawn(self, paths: Any) -> tuple[str, ...]:
         return ("a",)

@@ -96,7 +96,7 @@ def test_a_variable_of_every_field_stands_above_the_file(written: Any, monkeypat
         ("threads: 0", "threads: Input should be greater than or equal to 1; it is 0"),
         ("seed: -1", "seed: Input should be greater than or equal to 0"),
         ("engine: dsak", "engine: Input should be 'threads', 'dask' or 'ray'; it is 'dsak'"),
-        ("seed: 1\nseed: 2", "line 2: the key 'seed' is given twice"),
+        ("seed: 1\nseed: 2", "line 2: the key 'seed' is there twice"),
         ("searches: &a {}\nlatents_resources: *a", "line 2: aliases are not allowed"),
         ("- 1", r"holds \[1\]; it must hold keys: store"),
         ("store: [", "is no YAML that can be used"),
