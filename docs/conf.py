@@ -6,7 +6,6 @@ import os
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -14,7 +13,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 project = "fitcore"
 author = "the fitcore developers"
 release = version = version_of("fitcore")
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx_copybutton", "figures"]
 exclude_patterns = ["figures"]
 html_theme = "furo"
 html_title = f"fitcore {version}"
@@ -29,15 +28,3 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_numpy_docstring = True
 napoleon_google_docstring = False
 suppress_warnings = ["myst.xref_missing"]  # links to files of the repository, which tests/docs checks
-
-
-def draw(app: Any) -> None:
-    """Make the figures that the pages show."""
-    from figures import draw_all  # noqa: PLC0415
-
-    draw_all(HERE / "figures")
-
-
-def setup(app: Any) -> None:
-    """Figures first."""
-    app.connect("builder-inited", draw)

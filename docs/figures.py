@@ -147,5 +147,11 @@ def draw_all(folder: Path) -> None:
             draw().savefig(folder / f"{draw.__name__}.png", dpi=130)
 
 
+def setup(app: Any) -> dict[str, bool]:
+    """As an extension of Sphinx: draw before the pages are read."""
+    app.connect("builder-inited", lambda app: draw_all(Path(app.srcdir) / "figures"))
+    return {"parallel_read_safe": True}
+
+
 if __name__ == "__main__":
     draw_all(Path(sys.argv[1]))

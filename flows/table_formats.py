@@ -64,10 +64,11 @@ def format_of(form: str | None, output: Path | None) -> str:
     ------
     ConfigError : it is not known, or is of bytes and no file is named.
     """
-    if form is None:
-        form = "text" if output is None else SUFFIXES.get(output.suffix.lower(), "")
-        if not form:
-            raise ConfigError(f"--output {output}: the ending {output.suffix!r} says no format. Name one: --format {', '.join(FORMATS)}.")  # type: ignore[union-attr]
+    if form is None and output is not None:
+        form = SUFFIXES.get(output.suffix.lower())
+        if form is None:
+            raise ConfigError(f"--output {output}: the ending {output.suffix!r} says no format. Name one: --format {', '.join(FORMATS)}.")
+    form = form or "text"
     if form not in FORMATS:
         raise ConfigError(f"{form!r} is not a format. {suggestion(form, FORMATS, kind='formats')}")
     if form in BINARY and output is None:
