@@ -19,7 +19,7 @@ from fitcore.store import durable
 from fitcore.store.chains import checked
 from fitcore.stored import read_latents
 from flows import catalogue
-from flows.records import command_of
+from flows.records import command_of, place_of, refuse_others
 
 FOLDER = Path("exports")
 """Where files go that no folder is named for, each name in one of its own."""
@@ -75,24 +75,29 @@ def formats_of(text: str, own: Sequence[str]) -> list[str]:
     return wanted
 
 
-def about(item: Chosen) -> dict[str, Any]:
-    """Where an export comes from, as plain data."""
-    note, record = item.note, item.store.read(item.digest)
-    extra = note["extra"]
-    request = {
+def request_of(item: Chosen) -> dict[str, Any]:
+    """What was asked of the chain, as `command_of` puts it into words."""
+    note, extra = item.note, item.note["extra"]
+    return {
         "dataset": extra.get("dataset") or note["name"],
         "pipeline": note["pipeline"],
         "store": str(item.store.path),
         "seed": extra["seed"],
         "settings": extra["settings"],
     }
+
+
+def about(item: Chosen) -> dict[str, Any]:
+    """Where an export comes from, as plain data."""
+    note, record = item.note, item.store.read(item.digest)
+    extra = note["extra"]
     return {
         "name": note["name"],
         "pipeline": note["pipeline"],
         "stage": item.stage,
         "digest": item.digest,
         "verdict": extra["summary"]["verdict"],
-        "command": command_of(request),
+        "command": command_of(request_of(item)),
         "seed": extra["seed"],
         "exported_by": f"fitcore {__version__}",
         "made_by": f"fitcore {record.provenance.get('versions', {}).get('fitcore', 'of unknown version')}",
@@ -147,33 +152,15 @@ def results_of(item: Chosen, folder: Path) -> tuple[Any, dict[str, Result]]:
     ConfigError
         when what is in the folder is not what was fitted.
     """
-    entry = catalogue.find(item.note["pipeline"])
+    entry, extra = catalogue.find(item.note["pipeline"]), item.note["extra"]
     dataset = entry.load(folder)
-    extra = item.note["extra"]
-    results = stored_results(catalogue.chain_of(entry, dataset, extra["settings"]), dataset, item.store, seed=extra["seed"])
-    upto = list(item.note["stages"])[: list(item.note["stages"]).index(item.stage) + 1]
-    for stage in upto:
-        found = results[stage].digest if stage in results else "no result"
-        if found != item.note["stages"][stage]:
-            raise ConfigError(
-                f"The data in {folder} ask for {found[:12]} of stage {stage!r}, and the run of {item.note['name']!r} has "
-                f"{item.note['stages'][stage][:12]}: these are other data, or another version of fitcore made it. Name the folder that was "
-                "fitted by --dataset, or run the chain again."
-            )
+    pipeline = catalogue.chain_of(entry, dataset, extra["settings"])
+    stages = list(item.note["stages"])
+    upto = stages[: stages.index(item.stage) + 1]
+    digests = {stage: item.note["stages"][stage] for stage in upto}
+    refuse_others(pipeline, dataset, item.store, {**request_of(item), "dataset": str(folder), "digests": digests})
+    results = stored_results(pipeline, dataset, item.store, seed=extra["seed"])
     return dataset, {stage: results[stage] for stage in upto}
-
-
-def folder_of(item: Chosen, name: str, given: Path | None) -> Path:
-    """The dataset's folder: named by an option, or as the name itself, or noted when the chain was run."""
-    noted = str(item.note["extra"].get("dataset") or "")
-    for path in (given, Path(name) if Path(name).is_dir() else None, Path(noted) if noted else None):
-        if path is not None:
-            if not path.is_dir():
-                raise ConfigError(f"The data of {item.note['name']!r} are not in {path}: there is no such folder. Name it by --dataset.")
-            return path
-    raise ConfigError(
-        f"The note of {item.note['name']!r} does not say where its data are, and this format needs them. Name the folder by --dataset."
-    )
 
 
 def files_of(item: Chosen, wanted: Sequence[str], name: str, data: Path | None) -> tuple[dict[str, bytes], list[str]]:
@@ -194,7 +181,7 @@ def files_of(item: Chosen, wanted: Sequence[str], name: str, data: Path | None) 
                 files |= FORMATS[form](posterior)
     own = [form for form in wanted if form not in FORMATS]
     if own and item.exports is not None:
-        folder = folder_of(item, name, data)
+        folder = place_of(item.note, data or (Path(name) if Path(name).is_dir() else None))
         dataset, results = results_of(item, folder)
         for form in own:
             files |= item.exports.files(form, dataset, results, stem=item.stem, folder=folder, about=told)

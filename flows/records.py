@@ -10,6 +10,7 @@ from typing import Any
 from fitcore import ConfigError, Pipeline, Result, Stage, StageOutcome, Store, canonical
 from fitcore.chain import asked
 from fitcore.identity import form_differences
+from fitcore.store.chains import checked
 from flows.catalogue import Entry
 from flows.settings import DEFAULT, Settings
 
@@ -83,6 +84,28 @@ def record(
         "dataset": request["dataset"],
     }
     store.record_run(dataset.name, entry.name, {name: result.digest for name, result in results.items()}, extra)
+
+
+def place_of(run: Mapping[str, Any], folder: Path | None) -> Path:
+    """Where the data of a noted run are: in the folder that is named, or in the one that was noted.
+
+    Raises
+    ------
+    ConfigError
+        when that is not known, or there is no such folder.
+    StoreError
+        when the note of the run cannot be used.
+    """
+    name, known = run["name"], checked(run)["extra"].get("dataset") or None
+    if folder is None and known is None:
+        raise ConfigError(f"Where the data of {name!r} are was not noted: an earlier fitcore ran it. Name their folder by --dataset.")
+    place = Path(str(known)) if folder is None else folder
+    if not place.is_dir():
+        raise ConfigError(
+            f"The data of {name!r} {'were' if folder is None else 'are to be'} in {place}, and there is no such folder. Bring them back, or "
+            "say where they are by --dataset FOLDER."
+        )
+    return place
 
 
 def refuse_others(pipeline: Pipeline, dataset: Any, store: Store, request: Mapping[str, Any]) -> None:

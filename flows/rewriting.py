@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fitcore import ConfigError, FitcoreError, Store
-from fitcore.store.chains import checked
 from flows.console import Display
 from flows.protocol import RemoteError
-from flows.records import report_path
+from flows.records import place_of, report_path
 from flows.settings import Settings
 from flows.worker_client import WorkerProcess
 
@@ -48,31 +47,6 @@ def rewritten(
                 if len(runs) == 1:
                     raise
                 yield {**told, "error": str(error)}
-
-
-def place_of(run: Mapping[str, Any], folder: Path | None) -> Path:
-    """Where the data of a noted run are: in the folder that is named, or in the one that was noted.
-
-    Raises
-    ------
-    ConfigError
-        when that is not known, or nothing is there.
-    StoreError
-        when the note of the run cannot be used.
-    """
-    name, known = run["name"], checked(run)["extra"].get("dataset") or None
-    if folder is None and known is None:
-        raise ConfigError(
-            f"Where the data of {name!r} are was not noted: an earlier fitcore ran it. Name their folder: fitcore report {name} --dataset "
-            "FOLDER."
-        )
-    place = Path(str(known)) if folder is None else folder
-    if not place.exists():
-        raise ConfigError(
-            f"The data of {name!r} were in {place}, and nothing is there now. A report is drawn from the data: bring them back, or say "
-            f"where they are: fitcore report {name} --dataset FOLDER."
-        )
-    return place
 
 
 def _rewritten(worker: WorkerProcess, store: Store, run: Mapping[str, Any], target: Path, place: Path) -> str:

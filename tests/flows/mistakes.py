@@ -219,7 +219,7 @@ MISTAKES = [
     Mistake(title="a result's name misspelt", words="show lin --store {store}", remedy="Did you mean 'line'?"),
     Mistake(title="a result's stage misspelt", words="show line --stage secnd --store {store}", remedy="Did you mean 'second'?"),
     Mistake(title="a form of a table that there is not", words="table --format xml --store {store}", remedy="csv"),
-    Mistake(title="a report whose data are gone", words="report gone --store {store}", remedy="fitcore report gone --dataset FOLDER"),
+    Mistake(title="a report whose data are gone", words="report gone --store {store}", remedy="say where they are by --dataset FOLDER"),
     Mistake(title="a new dataset over an old one", words="simulate {lens}", remedy="name a new one. Nothing was written"),
     Mistake(
         title="a settings file with a misspelt key",

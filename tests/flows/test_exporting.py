@@ -186,8 +186,8 @@ def test_other_data_are_refused(told: Any, made: SimpleNamespace, toy: Any, tmp_
     monkeypatch.setattr(type(toy), "exports", Pictures(), raising=False)
     other = toy.simulate(tmp_path / "line", 4)
     words = ("export", "line", "--to", "picture", "--store", made.store, "--output", tmp_path / "out", "--dataset")
-    assert "these are other data, or another version of fitcore made it. Name the folder" in told(*words, other, code=2).errors
-    assert "there is no such folder. Name it by --dataset" in told(*words, tmp_path / "nowhere", code=2).errors
+    assert "is not what was fitted as 'line': stage 'first' differs in" in told(*words, other, code=2).errors
+    assert f"are to be in {tmp_path / 'nowhere'}, and there is no such folder." in told(*words, tmp_path / "nowhere", code=2).errors
     assert not (tmp_path / "out").exists()
 
 
@@ -209,7 +209,7 @@ def test_a_note_of_an_older_version(told: Any, made: SimpleNamespace, toy: Any, 
     store = renoted(made, tmp_path / "store", lambda extra: extra.pop("dataset"))
     told("export", "line", "--to", "csv", "--store", store, "--output", tmp_path / "out")
     answer = told("export", "line", "--to", "picture", "--store", store, "--output", tmp_path / "out", code=2)
-    assert "The note of 'line' does not say where its data are, and this format needs them. Name the folder by --dataset." in answer.errors
+    assert "Where the data of 'line' are was not noted: an earlier fitcore ran it. Name their folder by --dataset." in answer.errors
     told("export", "line", "--to", "picture", "--store", store, "--output", tmp_path / "out", "--dataset", made.folder)
     told("export", made.folder, "--to", "picture", "--store", store, "--output", tmp_path / "out2")  # the name as a folder does as well
 

@@ -49,8 +49,8 @@ def test_several_into_a_folder_and_one_that_fails(report: Any, whole: Any, tmp_p
     answer = report("line", "gone", "-o", tmp_path / "pages")
     assert answer.code == 1
     assert answer.out == f"{tmp_path / 'pages' / 'line.html'}\n"
-    assert f"gone: The data of 'gone' were in {tmp_path / 'gone'}, and nothing is there now." in answer.err
-    assert "fitcore report gone --dataset FOLDER" in answer.err
+    assert f"gone: The data of 'gone' were in {tmp_path / 'gone'}, and there is no such folder." in answer.err
+    assert "say where they are by --dataset FOLDER" in answer.err
 
 
 def test_other_data_are_refused_with_what_differs(report: Any, whole: Any, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_cannot_be_used_is_said_with_the_remedy(report: Any, whole: Any, mo
     store.record_run("line", "toy", note["stages"], {key: value for key, value in note["extra"].items() if key != "dataset"})
     answer = report("line")
     assert answer.code == 2
-    assert "was not noted: an earlier fitcore ran it. Name their folder: fitcore report line --dataset FOLDER" in answer.err
+    assert "was not noted: an earlier fitcore ran it. Name their folder by --dataset" in answer.err
     store.quarantine(whole.digests["first"], "for the test")
     answer = report("line", "--dataset", whole.dataset)
     assert answer.code == 2
