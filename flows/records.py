@@ -102,8 +102,8 @@ def place_of(run: Mapping[str, Any], folder: Path | None) -> Path:
     place = Path(str(known)) if folder is None else folder
     if not place.is_dir():
         raise ConfigError(
-            f"The data of {name!r} {'were' if folder is None else 'are to be'} in {place}, and there is no such folder. Bring them back, or "
-            "say where they are by --dataset FOLDER."
+            f"The data of {name!r} {'were' if folder is None else 'are to be'} in {place}, and there is no such folder. "
+            "Bring them back, or say where they are by --dataset FOLDER."
         )
     return place
 
