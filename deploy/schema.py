@@ -94,6 +94,18 @@ class LatentsParameters(Strict):
     attempts: Positive = ATTEMPTS
 
 
+class ReportParameters(Strict):
+    """Which reports are written again: of these datasets and this pipeline, all where nothing is said."""
+
+    names: list[str] = Field(default_factory=list)
+    pipeline: str | None = None
+
+    @field_validator("pipeline")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value if value is None else one_of(value, catalogue.names(), "pipeline that is installed here")
+
+
 class _Deployment(Strict):
     pool: Name
     schedule: Schedule | None = None
@@ -155,7 +167,14 @@ class LatentsDeployment(_Deployment):
         return self
 
 
-Deployment = FitDeployment | CampaignDeployment | LatentsDeployment
+class ReportDeployment(_Deployment):
+    """A deployment of the flow `report`."""
+
+    flow: Literal["report"]
+    parameters: ReportParameters = ReportParameters()
+
+
+Deployment = FitDeployment | CampaignDeployment | LatentsDeployment | ReportDeployment
 
 
 class Recovery(Strict):

@@ -13,13 +13,19 @@ from prefect.workers.process import ProcessWorker
 from deploy import pods
 from deploy.automations import automations_of
 from deploy.cluster import KubernetesPool
-from deploy.schema import CampaignDeployment, Deployment, Engine, File, FitDeployment, LatentsDeployment, Pool
+from deploy.schema import CampaignDeployment, Deployment, Engine, File, FitDeployment, LatentsDeployment, Pool, ReportDeployment
 from flows.campaign import campaign
 from flows.deployed import fit
 from flows.latents import latents
+from flows.reports import report
 
-ENTRYPOINTS = {"fit": "flows.deployed.fit", "campaign": "flows.campaign.campaign", "latents": "flows.latents.latents"}
-SCHEMAS = {"fit": parameter_schema(fit.fn), "campaign": parameter_schema(campaign.fn), "latents": parameter_schema(latents.fn)}
+ENTRYPOINTS = {
+    "fit": "flows.deployed.fit",
+    "campaign": "flows.campaign.campaign",
+    "latents": "flows.latents.latents",
+    "report": "flows.reports.report",
+}
+SCHEMAS = {flow.name: parameter_schema(flow.fn) for flow in (fit, campaign, latents, report)}
 OURS = "fitcore"
 PATHS = ("store", "dataset", "folder")
 CLIENT_RETRIES = 7
@@ -60,7 +66,7 @@ def things_of(file: File, base: Path) -> list[Thing]:
         Thing(kind="deployment", name=f"{deployment.flow}/{name}", fields=_fields(file, deployment, base))
         for name, deployment in file.deployments.items()
     ]
-    attempts = [item.parameters.attempts for item in file.deployments.values() if not isinstance(item, CampaignDeployment)]
+    attempts = [item.parameters.attempts for item in file.deployments.values() if isinstance(item, FitDeployment | LatentsDeployment)]
     found = automations_of(file.name, tag_of(file.name), mark_of(file.name), file.recovery, max(attempts, default=1))
     return [*pools, *deployments, *(Thing(kind="automation", name=name, fields=fields) for name, fields in found.items())]
 
@@ -132,6 +138,8 @@ def _parameters(file: File, deployment: Deployment, base: Path) -> dict[str, Any
     """Every parameter given explicitly; a campaign has those of the deployment that fits, a run of `latents` gets the rest from its fit."""
     if isinstance(deployment, LatentsDeployment):
         return deployment.parameters.model_dump()
+    if isinstance(deployment, ReportDeployment):
+        return {"store": rooted(base, file.store), **deployment.parameters.model_dump()}
     if isinstance(deployment, CampaignDeployment):
         fitting = file.deployments[deployment.parameters.fit]
         return {

@@ -49,19 +49,23 @@ def rewritten(
                 yield {**told, "error": str(error)}
 
 
-def _rewritten(worker: WorkerProcess, store: Store, run: Mapping[str, Any], target: Path, place: Path) -> str:
+def page_request(store: Store, run: Mapping[str, Any], target: Path, place: Path) -> dict[str, Any]:
+    """What a worker is asked so that it writes the report of a noted run, whose data are in ``place``, from the store alone."""
     extra = run["extra"]
+    return {
+        "dataset": str(place.absolute()),
+        "pipeline": run["pipeline"],
+        "store": str(store.path),
+        "seed": extra["seed"],
+        "settings": extra["settings"],
+        "digests": dict(run["stages"]),
+        "cached": [outcome["name"] for outcome in extra["outcomes"] if outcome["cached"]],
+        "target": str(target),
+    }
+
+
+def _rewritten(worker: WorkerProcess, store: Store, run: Mapping[str, Any], target: Path, place: Path) -> str:
     try:
-        return worker.ask(
-            "page",
-            dataset=str(place.absolute()),
-            pipeline=run["pipeline"],
-            store=str(store.path),
-            seed=extra["seed"],
-            settings=extra["settings"],
-            digests=dict(run["stages"]),
-            cached=[outcome["name"] for outcome in extra["outcomes"] if outcome["cached"]],
-            target=str(target),
-        )
+        return worker.ask("page", **page_request(store, run, target, place))
     except RemoteError as error:
         raise ConfigError(error.message) from error

@@ -144,3 +144,11 @@ def test_a_processor_that_is_required_is_what_jax_takes(things: Callable[..., li
     fields = {thing.name: thing.fields for thing in things(**with_latents(device="cpu"))}
     assert fields["latents/gpu"]["environment"]["JAX_PLATFORMS"] == "cpu"
     assert "JAX_PLATFORMS" not in fields["fit/toy"]["environment"]
+
+
+def test_reports_are_written_again_on_a_schedule(things: Callable[..., list[Thing]]) -> None:
+    weekly = {"flow": "report", "pool": "cpu", "schedule": {"cron": "0 4 * * 0", "timezone": "UTC"}, "parameters": {"names": ["line"]}}
+    fields = {thing.name: thing.fields for thing in things(deployments__again=weekly)}["report/again"]
+    assert fields["entrypoint"] == "flows.reports.report"
+    assert fields["parameters"] == {"store": "/data/store", "names": ["line"], "pipeline": None}
+    assert set(fields["parameters"]) == set(fields["parameter_schema"]["properties"])

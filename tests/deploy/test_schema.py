@@ -23,7 +23,7 @@ def test_a_good_file(write: Callable[..., Path]) -> None:
 
 def test_the_example_can_be_used_also_with_what_it_has_in_comments(tmp_path: Path) -> None:
     file = load(ROOT / "deploy" / "nightly.yaml")
-    assert set(file.deployments) == {"lens", "every-night"}
+    assert set(file.deployments) == {"lens", "every-night", "reports"}
     text = (ROOT / "deploy" / "nightly.yaml").read_text()
     for line in [line for line in text.splitlines() if line.rstrip().endswith("#gpu")]:
         text = text.replace(line, line.replace("# ", "", 1).removesuffix("#gpu"))
@@ -64,7 +64,11 @@ def test_the_example_can_be_used_also_with_what_it_has_in_comments(tmp_path: Pat
         ),
         ({"deployments__toy__parameters__attempts": 0}, r"attempts: .*greater than or equal to 1.*it is 0"),
         ({"deployments__toy__parameters__seed": "1"}, r"seed: .*integer.*it is '1'"),
-        ({"deployments__toy__flow": "fits"}, r"deployments\.toy.*'fit', 'campaign', 'latents'"),
+        (
+            {"deployments__again": {"flow": "report", "pool": "cpu", "parameters": {"pipeline": "tiy"}}},
+            r"parameters\.pipeline.*'tiy' is no pipeline that is installed here.*'toy'",
+        ),
+        ({"deployments__toy__flow": "fits"}, r"deployments\.toy.*'fit', 'campaign', 'latents', 'report'"),
         ({"deployments__toy__schedule": {"cron": "0 2 * * *", "timezone": "UTC"}}, r"schedule and no dataset"),
         ({"recovery__zombie": 60}, r"zombie is 60 s.*Give zombie at least 90"),
         ({"recovery__requeue": 5}, r"requeue: .*20.*it is 5"),
