@@ -7,6 +7,7 @@ python -m benchmarks.preemption FOLDER hopeless    a run that cannot start, a se
 python -m benchmarks.preemption FOLDER limited     the server dies under a run of a deployment with a limit
 python -m benchmarks.preemption FOLDER late        Cancel after the server was killed and started again
 python -m benchmarks.preemption FOLDER crowd       twelve datasets on two workers, killed all the time
+python -m benchmarks.preemption FOLDER crowd --pipeline lens         twelve simulated lenses instead of toys
 python -m benchmarks.preemption FOLDER scheduled --lens DATASET      a lens, fitted by schedule on a fresh server
   [--database sqlite|postgresql]
 
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.preemption_log import Log, database_of, disturbed, in_threads, one, world
-from benchmarks.preemption_more import crowd, holds, hopeless, late, limited, scheduled
+from benchmarks.preemption_more import TOY, crowd, holds, hopeless, late, limited, scheduled
 
 REPEATS = 5
 KINDS = ("kill flow", "kill worker", "kill both", "kill search", "term flow", "term worker", "term both", "cancel")
@@ -119,13 +120,15 @@ def main() -> None:
     parser.add_argument("part", choices=list(parts))
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--lens", type=Path)
-    parser.add_argument("--pipeline", default="lens")
+    parser.add_argument("--pipeline", help="of a crowd [default: toys], or of what is scheduled [default: lens]")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of what ends the servers and workers
     if options.part == "scheduled":
         if options.lens is None:
             parser.error("scheduled needs --lens DATASET, a folder as for 'fitcore run'")
-        scheduled(options.folder.absolute(), options.database, options.lens, options.pipeline)
+        scheduled(options.folder.absolute(), options.database, options.lens, options.pipeline or "lens")
+    elif options.part == "crowd":
+        crowd(options.folder.absolute(), options.database, options.pipeline or TOY)
     else:
         parts[options.part](options.folder.absolute(), options.database)
 

@@ -26,6 +26,8 @@ SETTLED = 45.0
 N_DATASETS, N_WORKERS, AT_ONCE = 12, 2, 4
 EVERY, LASTS, RESTARTS = 20.0, 300.0, (100.0, 200.0)
 COMES = 3600.0
+TOY = "slow"
+"""The pipeline of toys with pauses, in the tests' plugin."""
 
 
 def holds(folder: Path, database: str) -> None:
@@ -110,20 +112,19 @@ def _failed(there: Any, identity: str) -> dict[str, Any]:
     return {**facts, "seconds": round(time.time() - began, 1), "is_good": state == "Failed"}
 
 
-def crowd(folder: Path, database: str) -> None:
-    """Datasets of a folder by a campaign on two workers, with kills all the time."""
+def crowd(folder: Path, database: str, pipeline: str = TOY) -> None:
+    """Datasets of a folder by a campaign on two workers, with kills all the time: toys, or simulated lenses."""
     log = Log(folder)
-    part = f"crowd {database}"
+    part = f"crowd {database}" if pipeline == TOY else f"crowd of lenses {database}"
     base = folder / "world"
     with database_of(database, folder) as url:
         night = {"flow": "campaign", "pool": "slot-0", "concurrency": 1, "parameters": {"folder": str(base / "inbox"), "fit": "slot-0"}}
-        there = world.World(base, N_WORKERS, database=url, shared=True, parameters={"attempts": 30}, campaign=night, concurrency=AT_ONCE)
-        for name in ("inbox", "store", "truth", "plain"):
-            shutil.rmtree(base / name, ignore_errors=True)
-        for number in range(N_DATASETS):
-            for place, pauses in (("inbox", {**disturbed.PAUSES, "pause": 0.02}), ("plain", {})):
-                world.make_points(base / place / f"d{number:02}", shift=0.01 * number, **pauses)
-        undisturbed(there, base)
+        parameters = {"attempts": 30, "pipeline": pipeline}
+        at_once = AT_ONCE if pipeline == TOY else N_WORKERS
+        there = world.World(base, N_WORKERS, database=url, shared=True, parameters=parameters, campaign=night, concurrency=at_once)
+        shutil.rmtree(base / "store", ignore_errors=True)
+        _fill(base, pipeline)
+        undisturbed(there, base, pipeline)
         with there, one(log, {"part": part, "case": f"{N_DATASETS} datasets on {N_WORKERS} workers"}) as row:
             there.add_tender()
             began = time.time()
@@ -138,13 +139,24 @@ def crowd(folder: Path, database: str) -> None:
     log.keep(part)
 
 
-def undisturbed(there: Any, base: Path) -> None:
-    """Every dataset of the folder ``plain`` into the store ``truth``, by one worker process without a flow."""
-    with mock.patch.dict(os.environ, {"PYTHONPATH": there.environment["PYTHONPATH"]}):
+def _fill(base: Path, pipeline: str) -> None:
+    """The datasets: in ``inbox`` those that are disturbed, in ``plain`` the same without the toys' pauses."""
+    for number in range(N_DATASETS):
+        for place, pauses in (("inbox", {**disturbed.PAUSES, "pause": 0.02}), ("plain", {})):
+            target = base / place / f"d{number:02}"
+            if pipeline == TOY:
+                world.make_points(target, shift=0.01 * number, **pauses)
+            elif not target.exists():
+                find(pipeline).simulate(target, number)
+
+
+def undisturbed(there: Any, base: Path, pipeline: str) -> None:
+    """Every dataset of the folder ``plain`` into the store ``truth``, by one worker process without a flow; what is there stays."""
+    with mock.patch.dict(os.environ, {"PYTHONPATH": there.environment["PYTHONPATH"], "FITCORE_CACHE": there.environment["FITCORE_CACHE"]}):
         worker = WorkerProcess(lambda event: None, threads=1)
     try:
         for dataset in sorted((base / "plain").iterdir()):
-            request = {"dataset": str(dataset), "pipeline": "slow", "store": str(base / "truth"), "seed": 0, "settings": {}}
+            request = {"dataset": str(dataset), "pipeline": pipeline, "store": str(base / "truth"), "seed": 0, "settings": {}}
             told, digests = worker.ask("stages", **request), {}
             for stage in told["stages"]:
                 digests[stage] = worker.ask("stage", stage=stage, digests=digests, **request)["digest"]
