@@ -7,6 +7,7 @@ import html
 import io
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """What steers a terminal or turns text around; tabulators and line ends are not among them."""
+LARGE, SMALL_POWER = 1e3, -4
+"""From which error on, and below which power of ten of the value, a number is written with its power of ten."""
 EVIDENCE = ("log_evidence", "log_evidence_error")
 CSV_COLUMNS = ("log_likelihood", "log_prior", "log_weight", "weight", *EVIDENCE)
 """Of a table of samples, after the parameters: the weights sum to one, and the evidence, one number, is in every line."""
@@ -32,18 +35,25 @@ CSV_TEXT = ", ".join(CSV_COLUMNS)
 
 
 def with_errors(median: float, lower: float, upper: float) -> str:
-    """A median and the distances to the ends of its interval, with two digits of the error.
+    """A median and the distances to the ends of its interval, with two digits of the error; with a power of ten where that is shorter.
 
     Examples
     --------
     >>> with_errors(1.04213, 1.0411, 1.0433)
     '1.0421 +0.0012 -0.0010'
+    >>> with_errors(1.66079e11, 1.65763e11, 1.66357e11)
+    '1.6608e11 +0.0028e11 -0.0032e11'
     """
     error = 0.5 * (upper - lower)
-    if not (math.isfinite(error) and error > 0):
+    if not (math.isfinite(median) and math.isfinite(error) and error > sys.float_info.min):
         return f"{median:.6g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{median:.{digits}f} +{upper - median:.{digits}f} -{median - lower:.{digits}f}"
+    power = math.floor(math.log10(max(abs(median), error)))
+    if power >= SMALL_POWER and error < LARGE:
+        power = 0
+    digits, unit, mark = max(0, 1 + power - math.floor(math.log10(error))), 10.0**power, f"e{power}" if power else ""
+    return " ".join(
+        f"{sign}{value / unit:.{digits}f}{mark}" for sign, value in (("", median), ("+", upper - median), ("-", median - lower))
+    )
 
 
 def with_error(value: float, error: float) -> str:

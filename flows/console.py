@@ -60,10 +60,13 @@ def quantity(value: Mapping[str, float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds below two minutes, then minutes and seconds."""
+    """Seconds below two minutes, then minutes and seconds, from two hours on hours and minutes."""
     if not math.isfinite(seconds):
         return ""
-    return f"{seconds:.1f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 TITLES = ("name", "status", "verdict", "", "log-evidence", "calls", "time", "report")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fitcore import ConfigError, Pipeline, Result, Stage, StageOutcome, Store, canonical
+from fitcore.board import Board
 from fitcore.chain import asked
 from fitcore.identity import form_differences
 from fitcore.store.chains import checked
-from flows.catalogue import Entry
+from flows.catalogue import Entry, board
 from flows.settings import DEFAULT, Settings
 
 ABOUT_RUNS = ("threads", "cache", "engine", "engine_address", "latents_resources", "prefect_api_url", "server_seconds", "key_file")
@@ -75,8 +76,9 @@ def record(
     request: Mapping[str, Any],
 ) -> None:
     """Note the chain of a dataset under its name, with the summary that `show` and `table` print."""
+    summary = entry.describe(dataset, results)
     extra = {
-        "summary": entry.describe(dataset, results),
+        "summary": {**summary, "units": units_of(board(entry), [*summary["parameters"], *summary["latents"]])},
         "outcomes": [outcome.to_dict() for outcome in outcomes],
         "seed": request["seed"],
         "settings": request["settings"],
@@ -84,6 +86,11 @@ def record(
         "dataset": request["dataset"],
     }
     store.record_run(dataset.name, entry.name, {name: result.digest for name, result in results.items()}, extra)
+
+
+def units_of(board: Board, names: Iterable[str]) -> dict[str, str]:
+    """The unit of each name that has one: so it can be told where the pipeline is not installed."""
+    return {name: unit for name in names if (unit := board.about_column(name).unit)}
 
 
 def place_of(run: Mapping[str, Any], folder: Path | None) -> Path:
@@ -141,5 +148,6 @@ def unfinished_row(name: str, pipeline: str, status: str, error: str) -> dict[st
         "latents": {},
         "measures": {},
         "blame": "",
+        "units": {},
         "error": error,
     }

@@ -43,6 +43,7 @@ def show(row: Mapping[str, Any], console: Console) -> None:
     for title in ("parameters", "latents"):
         console.print(f"\n{title}", style="bold")
         for path, value in row[title].items():
-            console.print(f"  {one_line(path):<32} {quantity(value)}", markup=False)
+            unit = one_line(row["units"].get(path, ""))
+            console.print(f"  {one_line(path):<32} {quantity(value)} {unit}".rstrip(), markup=False)
     if row["reasons"]:
         console.print(printable("\n" + "\n".join(row["reasons"])), markup=False)

@@ -38,7 +38,10 @@ class _Outcome(_Strict):
 
 
 class _Summary(_Strict):
-    """``measures`` are numbers without errors; ``blame`` is the stage that the reasons blame. Both came later than the rest."""
+    """``measures`` are numbers without errors; ``blame`` is the stage that the reasons blame; ``units`` are by name.
+
+    They came later than the rest.
+    """
 
     verdict: str
     headline: str
@@ -47,6 +50,7 @@ class _Summary(_Strict):
     latents: dict[str, _Quantity]
     measures: dict[str, float] = {}
     blame: str = ""
+    units: dict[str, str] = {}
 
 
 class _Noted(_Strict):
@@ -99,6 +103,7 @@ def row_of(run: Mapping[str, Any], *, cached: bool | None = None) -> dict[str, A
         "latents": summary["latents"],
         "measures": summary.get("measures", {}),
         "blame": summary.get("blame", ""),
+        "units": summary.get("units", {}),
         "seed": extra["seed"],
         "report": extra["report"],
     }

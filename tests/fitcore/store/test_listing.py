@@ -54,7 +54,7 @@ def test_the_row_is_what_run_prints(store: fc.Store) -> None:
     assert whole["parameters"] == {"a": THREE}
     assert json.loads(json.dumps(whole)) == whole
     assert set(whole) == {
-        *("name", "pipeline", "status", "verdict", "headline", "reasons", "stages", "parameters", "latents", "measures", "blame"),
+        *("name", "pipeline", "status", "verdict", "headline", "reasons", "stages", "parameters", "latents", "measures", "blame", "units"),
         *("seed", "report"),
     }
 
