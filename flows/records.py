@@ -12,6 +12,7 @@ from fitcore.board import Board
 from fitcore.chain import asked
 from fitcore.identity import form_differences
 from fitcore.store.chains import checked
+from fitcore.store.layout import report_file
 from flows.catalogue import Entry, board
 from flows.settings import DEFAULT, Settings
 
@@ -20,7 +21,7 @@ ABOUT_RUNS = ("threads", "cache", "engine", "engine_address", "latents_resources
 
 def report_path(store: Store, pipeline: str, name: str) -> Path:
     """Where the report of a dataset of that name goes."""
-    return store.reports / pipeline / f"{name}.html"
+    return report_file(store.reports, pipeline, name)
 
 
 def links_of(pipeline: Pipeline) -> list[dict[str, Any]]:

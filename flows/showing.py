@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,14 @@ from rich.console import Console
 from fitcore import ConfigError, Store
 from fitcore.naming import did_you_mean
 from fitcore.store.chains import checked, row_of
-from fitcore.stored import summary_of
+from fitcore.store.layout import report_file
 from flows.console import one_line, printable, quantity, rows_table
 
 
 def whole(store: Store, name: str) -> dict[str, Any]:
-    """The row of a chain."""
-    return row_of(checked(store.run(name)))
+    """The row of a chain; its report is where the store is now."""
+    row = row_of(checked(store.run(name)))
+    return {**row, "report": str(report_file(store.reports, row["pipeline"], row["name"]))}
 
 
 def one_stage(store: Store, name: str, stage: str) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def one_stage(store: Store, name: str, stage: str) -> dict[str, Any]:
         hint = did_you_mean(stage, names)
         raise ConfigError(f"{name} has no stage {stage!r}; it has {names}.{hint}")
     record = store.read(item["stages"][stage])
+    summary_of = importlib.import_module("fitcore.stored").summary_of  # it needs JAX, which a chain as a whole does not
     summary = summary_of(record.attributes).to_dict()
     return {"name": name, "stage": stage, "digest": record.digest, **summary, "provenance": dict(record.provenance)}
 

@@ -132,5 +132,10 @@ class Layout:
         return _folder_names(self.work)
 
 
+def report_file(reports: Path, pipeline: str, name: str) -> Path:
+    """Where in the folder of reports that of a dataset is."""
+    return reports / pipeline / f"{name}.html"
+
+
 def _folder_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("[0-9a-f][0-9a-f]/*") if DIGEST_PATTERN.fullmatch(path.name) and path.is_dir())

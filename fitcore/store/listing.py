@@ -22,7 +22,7 @@ from fitcore.board import About
 from fitcore.errors import SpecError, StoreError
 from fitcore.store import index, reading, runs, upkeep
 from fitcore.store.chains import checked, row_of
-from fitcore.store.layout import INTERNAL, RESULT, Layout
+from fitcore.store.layout import INTERNAL, RESULT, Layout, report_file
 from fitcore.store.notices import StoreWarning
 from fitcore.summary import SamplesSummary
 from fitcore.table import ENDS, Table
@@ -115,7 +115,9 @@ def chains(layout: Layout) -> Chains:
 
     found, faults = index.values(layout, "chains", {key: [path] for key, path in paths.items()}, make, version=VERSION)
     bare = [row for row in found.values() if "fault" in row]
-    rows = [row for row in found.values() if "fault" not in row]
+    rows = [
+        {**row, "report": str(report_file(layout.reports, row["pipeline"], row["name"]))} for row in found.values() if "fault" not in row
+    ]
     left_out = [*faults.values(), *(row["fault"] for row in bare)]
     lost = [line for row in rows for line in _lost(layout, row)]
     return Chains(rows=rows, bare=bare, unreadable=list(faults.values()), faults=[*(f"left out: {fault}" for fault in left_out), *lost])

@@ -59,6 +59,12 @@ def test_the_row_is_what_run_prints(store: fc.Store) -> None:
     }
 
 
+def test_the_report_is_where_the_store_is_now(store: fc.Store, tmp_path: Path) -> None:
+    store.path.rename(tmp_path / "moved")
+    (row,) = fc.Store(tmp_path / "moved").listed_chains().rows
+    assert row["report"] == str(tmp_path / "moved" / "reports" / smallchain.PIPELINE / f"{smallchain.NAME}.html")
+
+
 def test_results_and_samples_on_demand(store: fc.Store) -> None:
     table = store.table()
     assert sorted(table["stage"]) == ["first", "second"]
