@@ -17,7 +17,7 @@ import numpy as np
 
 from fitcore import ConfigError
 from fitcore.naming import suggestion
-from fitcore.table import ENDS, Table
+from fitcore.table import ENDS, UNITS, Table
 from flows.console import csv_text, json_line, one_line
 
 SUFFIXES = {
@@ -181,25 +181,32 @@ def latex_number(value: float, lower: float, upper: float) -> str:
 # ---- bytes ---------------------------------------------------------------------------------------------------------------------------
 
 
+FITS_FORMATS = {"b": "L", "i": "K", "u": "K", "f": "D"}
+
+
 def fits_bytes(table: Table) -> bytes:
     """A binary table with units and, as comments on the columns, what they are. Texts are ASCII there, other letters written out."""
-    fits = importlib.import_module("astropy.io.fits")
-    plain = Table(
-        {name: [_ascii(text) for text in table[name]] if table.is_text(name) else table[name] for name in table.names},
-        quantities=table.quantities,
-        about=table.about,
-    )
-    made = plain.to_astropy()
-    told = {name: made[name].description for name in made.colnames}
-    for name in made.colnames:
-        made[name].description = None
-    unit = fits.table_to_hdu(made)
-    for i, name in enumerate(made.colnames, start=1):
-        if told[name]:
-            unit.header[f"TCOMM{i}"] = _ascii(told[name])
-    unit.header["EXTNAME"] = "RESULTS"
+    fits, units = importlib.import_module("astropy.io.fits"), importlib.import_module("astropy.units")
+    columns: list[Any] = []
+    told: list[str] = []
+    for name in table.names:
+        values, about, unit = table[name], table.described(name), None
+        if table.is_text(name):
+            values = np.array([_ascii(text) for text in values], dtype=np.bytes_)
+        form = f"{max(values.dtype.itemsize, 1)}A" if values.dtype.kind == "S" else FITS_FORMATS[values.dtype.kind]
+        words = about.description
+        try:
+            unit = units.Unit(UNITS.get(about.unit, about.unit)).to_string(format="fits") or None
+        except ValueError:
+            words = f"{words} [{about.unit}]".strip()
+        columns.append(fits.Column(name=name, format=form, unit=unit, array=values))
+        told.append(_ascii(words))
+    made = fits.BinTableHDU.from_columns(columns, name="RESULTS")
+    for i, words in enumerate(told, start=1):
+        if words:
+            made.header[f"TCOMM{i}"] = words
     buffer = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(buffer)
+    fits.HDUList([fits.PrimaryHDU(), made]).writeto(buffer)
     return buffer.getvalue()
 
 

@@ -12,6 +12,8 @@ STORE/quarantine/abcd...-token/              what was found damaged, with the re
 STORE/index-*.json                           what listings have read, so that they need not read it again; may be removed at any time
 """
 
+import contextlib
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,4 +135,8 @@ class Layout:
 
 
 def _folder_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("[0-9a-f][0-9a-f]/*") if DIGEST_PATTERN.fullmatch(path.name) and path.is_dir())
+    found: list[str] = []
+    for above in folder.glob("[0-9a-f][0-9a-f]"):
+        with contextlib.suppress(OSError), os.scandir(above) as entries:
+            found += [entry.name for entry in entries if DIGEST_PATTERN.fullmatch(entry.name) and entry.is_dir()]
+    return sorted(found)
