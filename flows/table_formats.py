@@ -9,6 +9,7 @@ import csv
 import importlib
 import io
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,16 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\symbol{34}",  # \textquotedbl is not in the font encoding that a document has by itself
     "-": "{-}",  # two in a row would become a dash
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
 }
+LATEX_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327", "`'^~=u.\"rHvc", strict=True))
+"""Combining marks, and the accents that LaTeX has in every font encoding."""
+LATEX_LETTERS = dict(zip("ßøØæÆœŒłŁ", ("ss", "o", "O", "ae", "AE", "oe", "OE", "l", "L"), strict=True))
+LATEX_OTHER = r"\providecommand{\fitcoreletter}[2]{\ifdefined\Umathchar #1\else U+#2\fi}"
+"""Shows any other letter in XeLaTeX and LuaLaTeX, and its number in pdfLaTeX, which stops at one that it does not know."""
 LATEX_UNITS = {"Msun": r"$M_\odot$", "deg": r"deg", "arcsec": r"arcsec"}
 LARGEST_FIXED, SMALLEST_FIXED = 1e6, 1e-5
 
@@ -121,7 +127,7 @@ def json_rows(table: Table) -> list[dict[str, Any]]:
 
 
 def latex_bytes(table: Table) -> bytes:
-    """A ``tabular`` to be read by ``\\input``: no package is needed, and every text is escaped."""
+    """A ``tabular`` to be read by ``\\input``: no package is needed, every text is escaped, letters unknown to a TeX are numbers."""
     shown = table.shown()
     kinds = ["l" if table.is_text(name) else "r" for name in shown]
     lines = [f"\\begin{{tabular}}{{{''.join(kinds)}}}", "\\hline"]
@@ -132,12 +138,22 @@ def latex_bytes(table: Table) -> bytes:
     lines.append("\\hline")
     cells = [[_latex_cell(table, name, i) for i in range(len(table))] for name in shown]
     lines += [" & ".join(row) + r" \\" for row in zip(*cells, strict=True)]
-    return "\n".join([*lines, "\\hline", "\\end{tabular}", ""]).encode("utf-8", "backslashreplace")
+    text = "\n".join([*lines, "\\hline", "\\end{tabular}", ""])
+    return (f"{LATEX_OTHER}\n{text}" if "fitcoreletter" in text else text).encode("utf-8", "backslashreplace")
 
 
 def latex_text(text: str) -> str:
     """A text that LaTeX shows as it is."""
-    return "".join(LATEX.get(character, character) for character in one_line(text))
+    return "".join(LATEX.get(letter) or (letter if letter.isascii() else _other_letter(letter)) for letter in one_line(text))
+
+
+def _other_letter(letter: str) -> str:
+    base, mark = (*unicodedata.normalize("NFD", letter), "")[:2]
+    if letter in LATEX_LETTERS:
+        return rf"\{LATEX_LETTERS[letter]}{{}}"
+    if mark in LATEX_ACCENTS and base.isascii() and len(unicodedata.normalize("NFD", letter)) == len("e\u0301"):
+        return rf"\{LATEX_ACCENTS[mark]}{{{base}}}"
+    return rf"\fitcoreletter{{{letter}}}{{{ord(letter):04X}}}"
 
 
 def _latex_title(table: Table, name: str) -> str:

@@ -147,11 +147,13 @@ def test_latex_holds_every_text_and_number() -> None:
     columns = {"name": [HOSTILE], "r": [1.25], "r_lower": [1.24], "r_upper": [1.27], "n": np.array([3]), "x": [np.nan]}
     about = {"r": About(unit="arcsec", latex=r"\theta"), "n": About(title="a_b")}
     text = table_formats.latex_bytes(Table(columns, quantities=["r"], about=about)).decode()
-    lines = text.splitlines()
+    first, *lines = text.splitlines()
+    assert first == table_formats.LATEX_OTHER
     assert lines[0] == r"\begin{tabular}{lrrr}"
     assert lines[2] == r"name & $\theta$ & a\_b & x \\"
     assert lines[3] == r" & arcsec &  &  \\"
-    escaped = r"\textbackslash{}x1b[2J \& 100\% \textbackslash{}input\{x\} \$y\$ \#\_\{\textasciitilde{}\textasciicircum{}\} 漢字"
+    escaped = r"\textbackslash{}x1b[2J \& 100\% \textbackslash{}input\{x\} \$y\$ \#\_\{\textasciitilde{}\textasciicircum{}\} "
+    escaped += r"\fitcoreletter{漢}{6F22}\fitcoreletter{字}{5B57}"
     assert lines[5] == rf"=1+1 \textless{{}}b\textgreater{{}}{escaped} & $1.250^{{+0.020}}_{{-0.010}}$ & $3$ & \ldots \\"
     assert text.count("{") == text.count("}")
 
@@ -170,6 +172,12 @@ def test_latex_holds_every_text_and_number() -> None:
 )
 def test_rounding(three: tuple[float, float, float], text: str) -> None:
     assert table_formats.latex_number(*three) == text
+
+
+def test_letters_of_other_alphabets() -> None:
+    assert table_formats.latex_text("Łódź é ß Ñ") == r"\L{}\'{o}d\'{z} \'{e} \ss{} \~{N}"
+    assert table_formats.latex_text("ψą") == r"\fitcoreletter{ψ}{03C8}\fitcoreletter{ą}{0105}"
+    assert not table_formats.latex_bytes(Table({"name": ["é"]})).startswith(b"\\provide")
 
 
 def test_csv_and_json_of_hostile_texts(told: Any, tmp_path: Path) -> None:
