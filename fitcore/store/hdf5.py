@@ -71,7 +71,9 @@ def checked_arrays(arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     return checked
 
 
-def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks: Mapping[str, str | int]) -> bytes:
+def image(
+    arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks: Mapping[str, str | int], *, block: int = SEAL_BYTES
+) -> bytes:
     """The bytes of an HDF5 file: the same for equal contents, with a checksum on every chunk and no times anywhere.
 
     Parameters
@@ -79,6 +81,7 @@ def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks:
     arrays : as `checked_arrays` gives them.
     texts : bytes by name; names end in ".json".
     marks : attributes of the root group; names are among `MARKS`.
+    block : bytes at the beginning that HDF5 leaves alone; by default they have the seal of all that follows, more of them are zeros.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks:
                 f"{name} would have {len(text):,} bytes, more than the {TEXT_LIMIT:,} allowed: keep long lists as arrays"
             )
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", libver="latest", userblock_size=SEAL_BYTES) as file:
+    with h5py.File(buffer, "w", libver="latest", userblock_size=block) as file:
         for name, mark in marks.items():
             file.attrs[name] = mark
         for name in sorted(texts):
@@ -103,9 +106,34 @@ def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks:
                 _add(file, name, encoded.astype(f"S{width}")).attrs["text_dtype"] = array.dtype.str
             else:
                 _add(file, name, array)
-    with buffer.getbuffer() as view:
-        view[:SEAL_BYTES] = _seal(view)
+    if block == SEAL_BYTES:
+        with buffer.getbuffer() as view:
+            view[:SEAL_BYTES] = _seal(view)
     return buffer.getvalue()
+
+
+def with_record(record: bytes, data: bytes, block: int) -> bytes:
+    """The bytes of a part: its commit record at the beginning, which HDF5 leaves alone, and the file."""
+    return record.ljust(block, b"\0") + data[block:]
+
+
+def parted(data: bytes) -> tuple[bytes, int]:
+    """The commit record at the beginning of what `with_record` made, and how many bytes it has there.
+
+    Raises
+    ------
+    ForeignContentError : it begins with none, or there is something beside it.
+    """
+    end = data.find(b"\0")
+    block = block_of(end)
+    if not data.startswith(b"{") or end < 0 or data[end:block].strip(b"\0") or len(data) <= block:
+        raise ForeignContentError("there is no commit record at its beginning")
+    return data[:end], block
+
+
+def block_of(length: int) -> int:
+    """Bytes at the beginning of a file that hold a record of this length and a zero after it: HDF5 knows powers of two from 512 on."""
+    return max(SEAL_BYTES, 1 << max(length, 0).bit_length())
 
 
 def _seal(data: bytes | memoryview) -> bytes:

@@ -381,7 +381,7 @@ def test_what_is_no_plain_data_needs_trust(
     run = search.run
     monkeypatch.setattr(search, "run", lambda *words, **named: replace(run(*words, **named), internal=odd))
     result = fit(toy_model, point(), prior_sampling(), store=store, progress=False)
-    assert store.parts(result.source.digest) == ["internal"]
+    assert store.parts(result.source.digest) == ["internal", "latents"]
     with pytest.raises(ConfigError, match="trust"):
         _ = result.search_internal
     assert result.read_search_internal(trust=True) == odd
