@@ -6,6 +6,7 @@ astropy and pyarrow are costly to import, so each is imported when its format is
 from __future__ import annotations
 
 import csv
+import functools
 import importlib
 import io
 import math
@@ -205,17 +206,22 @@ def fits_bytes(table: Table) -> bytes:
     fits, units = importlib.import_module("astropy.io.fits"), importlib.import_module("astropy.units")
     columns: list[Any] = []
     told: list[str] = []
+
+    @functools.cache  # astropy looks for the nearest name of a unit that it does not know, which takes long
+    def known(unit: str) -> str | None:
+        try:
+            return units.Unit(UNITS.get(unit, unit)).to_string(format="fits")
+        except ValueError:
+            return None
+
     for name in table.names:
-        values, about, unit = table[name], table.described(name), None
+        values, about = table[name], table.described(name)
         if table.is_text(name):
             values = np.array([_ascii(text) for text in values], dtype=np.bytes_)
         form = f"{max(values.dtype.itemsize, 1)}A" if values.dtype.kind == "S" else FITS_FORMATS[values.dtype.kind]
-        words = about.description
-        try:
-            unit = units.Unit(UNITS.get(about.unit, about.unit)).to_string(format="fits") or None
-        except ValueError:
-            words = f"{words} [{about.unit}]".strip()
-        columns.append(fits.Column(name=name, format=form, unit=unit, array=values))
+        unit = known(about.unit)
+        words = about.description if unit is not None else f"{about.description} [{about.unit}]".strip()
+        columns.append(fits.Column(name=name, format=form, unit=unit or None, array=values))
         told.append(_ascii(words))
     made = fits.BinTableHDU.from_columns(columns, name="RESULTS")
     for i, words in enumerate(told, start=1):
