@@ -36,6 +36,7 @@ from fitcore.result import Result
 from fitcore.samples import Samples
 from fitcore.search.base import Problem, Progress, ProgressEvent, Search, SearchOutcome, silent
 from fitcore.store import Lease, Store
+from fitcore.store.internal import plain_internal
 from fitcore.store.temporary import removed_with, temporary_store
 from fitcore.stored import latents_part, n_latent_samples, store_latents, usable_record
 
@@ -274,7 +275,9 @@ def samples_of(model: Model, outcome: SearchOutcome) -> Samples:
 def _commit(request: Request, store: Store, lease: Lease, outcome: SearchOutcome, facts: Mapping[str, Any]) -> dict[str, Any]:
     samples = samples_of(request.model, outcome)
     summary = samples.summary(n_calls=outcome.n_calls, diagnostics=dict(outcome.diagnostics))
-    attributes = {"summary": summary.to_dict(), "model": request.model.to_dict()}
+    plain = plain_internal(outcome.internal)
+    kept, kept_arrays = plain or ({}, {})
+    attributes = {"summary": summary.to_dict(), "model": request.model.to_dict(), **kept}
     provenance = {
         "name": request.name,
         "n_calls": outcome.n_calls,
@@ -287,11 +290,11 @@ def _commit(request: Request, store: Store, lease: Lease, outcome: SearchOutcome
             f"Another process took over {request.name!r} ({request.digest[:12]}) while this one stood still; it publishes the result. "
             "Run the same command again to read it."
         )
-    if outcome.internal is not None:
+    if plain is None:
         store.write_internal(request.digest, dill.dumps(outcome.internal))
     store.commit(
         request.digest,
-        arrays=samples.to_arrays(),
+        arrays=samples.to_arrays() | kept_arrays,
         attributes=attributes,
         spec=canonical(request.specification),
         provenance=provenance,

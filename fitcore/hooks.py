@@ -23,6 +23,7 @@ from fitcore.model import Model
 from fitcore.result import Result, ResultSource
 from fitcore.samples import Samples
 from fitcore.store import Store
+from fitcore.store.internal import internal_of
 from fitcore.stored import StoredRequest, read_latents, specified_analysis, stored_request, summary_of
 
 if TYPE_CHECKING:
@@ -178,4 +179,7 @@ def _read_provenance(store: Store, key: str) -> Mapping[str, Any]:
 
 
 def _read_internal(store: Store, key: str, trust: bool) -> Any:
+    plain = internal_of(store.read(key))
+    if plain is not None:
+        return plain
     return dill.loads(store.read_internal(key, trust=trust))  # refused by the store unless trusted

@@ -130,12 +130,13 @@ class Result:
 
     @property
     def search_internal(self) -> Any:
-        """What the search kept for specialists. It is dill data, so reading it may run code.
+        """What the search kept for specialists: plain data of the searches of fitcore. What another search kept may be dill data, and
+        reading that may run code.
 
         Raises
         ------
-        StoreError
-            unless it is in memory; call ``read_search_internal(trust=True)`` to say that the store is trusted.
+        ConfigError
+            where it is dill data; call ``read_search_internal(trust=True)`` to say that the store is trusted.
         """
         return self._search_internal if self._search_internal is not None else self.source.read_internal(False)
 

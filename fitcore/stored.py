@@ -15,6 +15,7 @@ from fitcore.model import Model
 from fitcore.result import Result, ResultSource
 from fitcore.samples import Samples
 from fitcore.store import Record, Store
+from fitcore.store.internal import internal_of
 from fitcore.summary import SamplesSummary
 
 
@@ -202,6 +203,9 @@ class _ReadSource:
         return None if part is None or n_latent_samples(part) == 0 else Samples.from_arrays(part.arrays())
 
     def read_internal(self, trust: bool) -> Any:
+        plain = internal_of(self._record)
+        if plain is not None:
+            return plain
         raise ConfigError(
             f"What the search of {self.digest[:12]} kept may run code when it is read: Store.read_internal gives its bytes, on trust"
         )

@@ -6,9 +6,11 @@ astropy and pyarrow are costly to import, so each is imported when its format is
 from __future__ import annotations
 
 import csv
+import functools
 import importlib
 import io
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 
 from fitcore import ConfigError
 from fitcore.naming import suggestion
-from fitcore.table import ENDS, Table
+from fitcore.table import ENDS, UNITS, Table
 from flows.console import csv_text, json_line, one_line
 
 SUFFIXES = {
@@ -48,11 +50,16 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\symbol{34}",  # \textquotedbl is not in the font encoding that a document has by itself
     "-": "{-}",  # two in a row would become a dash
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
 }
+LATEX_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327", "`'^~=u.\"rHvc", strict=True))
+"""Combining marks, and the accents that LaTeX has in every font encoding."""
+LATEX_LETTERS = dict(zip("ßøØæÆœŒłŁ", ("ss", "o", "O", "ae", "AE", "oe", "OE", "l", "L"), strict=True))
+LATEX_OTHER = r"\providecommand{\fitcoreletter}[2]{\ifdefined\Umathchar #1\else U+#2\fi}"
+"""Shows any other letter in XeLaTeX and LuaLaTeX, and its number in pdfLaTeX, which stops at one that it does not know."""
 LATEX_UNITS = {"Msun": r"$M_\odot$", "deg": r"deg", "arcsec": r"arcsec"}
 LARGEST_FIXED, SMALLEST_FIXED = 1e6, 1e-5
 
@@ -121,7 +128,7 @@ def json_rows(table: Table) -> list[dict[str, Any]]:
 
 
 def latex_bytes(table: Table) -> bytes:
-    """A ``tabular`` to be read by ``\\input``: no package is needed, and every text is escaped."""
+    """A ``tabular`` to be read by ``\\input``: no package is needed, every text is escaped, letters unknown to a TeX are numbers."""
     shown = table.shown()
     kinds = ["l" if table.is_text(name) else "r" for name in shown]
     lines = [f"\\begin{{tabular}}{{{''.join(kinds)}}}", "\\hline"]
@@ -132,12 +139,22 @@ def latex_bytes(table: Table) -> bytes:
     lines.append("\\hline")
     cells = [[_latex_cell(table, name, i) for i in range(len(table))] for name in shown]
     lines += [" & ".join(row) + r" \\" for row in zip(*cells, strict=True)]
-    return "\n".join([*lines, "\\hline", "\\end{tabular}", ""]).encode("utf-8", "backslashreplace")
+    text = "\n".join([*lines, "\\hline", "\\end{tabular}", ""])
+    return (f"{LATEX_OTHER}\n{text}" if "fitcoreletter" in text else text).encode("utf-8", "backslashreplace")
 
 
 def latex_text(text: str) -> str:
     """A text that LaTeX shows as it is."""
-    return "".join(LATEX.get(character, character) for character in one_line(text))
+    return "".join(LATEX.get(letter) or (letter if letter.isascii() else _other_letter(letter)) for letter in one_line(text))
+
+
+def _other_letter(letter: str) -> str:
+    base, mark = (*unicodedata.normalize("NFD", letter), "")[:2]
+    if letter in LATEX_LETTERS:
+        return rf"\{LATEX_LETTERS[letter]}{{}}"
+    if mark in LATEX_ACCENTS and base.isascii() and len(unicodedata.normalize("NFD", letter)) == len("e\u0301"):
+        return rf"\{LATEX_ACCENTS[mark]}{{{base}}}"
+    return rf"\fitcoreletter{{{letter}}}{{{ord(letter):04X}}}"
 
 
 def _latex_title(table: Table, name: str) -> str:
@@ -181,25 +198,37 @@ def latex_number(value: float, lower: float, upper: float) -> str:
 # ---- bytes ---------------------------------------------------------------------------------------------------------------------------
 
 
+FITS_FORMATS = {"b": "L", "i": "K", "u": "K", "f": "D"}
+
+
 def fits_bytes(table: Table) -> bytes:
     """A binary table with units and, as comments on the columns, what they are. Texts are ASCII there, other letters written out."""
-    fits = importlib.import_module("astropy.io.fits")
-    plain = Table(
-        {name: [_ascii(text) for text in table[name]] if table.is_text(name) else table[name] for name in table.names},
-        quantities=table.quantities,
-        about=table.about,
-    )
-    made = plain.to_astropy()
-    told = {name: made[name].description for name in made.colnames}
-    for name in made.colnames:
-        made[name].description = None
-    unit = fits.table_to_hdu(made)
-    for i, name in enumerate(made.colnames, start=1):
-        if told[name]:
-            unit.header[f"TCOMM{i}"] = _ascii(told[name])
-    unit.header["EXTNAME"] = "RESULTS"
+    fits, units = importlib.import_module("astropy.io.fits"), importlib.import_module("astropy.units")
+    columns: list[Any] = []
+    told: list[str] = []
+
+    @functools.cache  # astropy looks for the nearest name of a unit that it does not know, which takes long
+    def known(unit: str) -> str | None:
+        try:
+            return units.Unit(UNITS.get(unit, unit)).to_string(format="fits")
+        except ValueError:
+            return None
+
+    for name in table.names:
+        values, about = table[name], table.described(name)
+        if table.is_text(name):
+            values = np.array([_ascii(text) for text in values], dtype=np.bytes_)
+        form = f"{max(values.dtype.itemsize, 1)}A" if values.dtype.kind == "S" else FITS_FORMATS[values.dtype.kind]
+        unit = known(about.unit)
+        words = about.description if unit is not None else f"{about.description} [{about.unit}]".strip()
+        columns.append(fits.Column(name=name, format=form, unit=unit or None, array=values))
+        told.append(_ascii(words))
+    made = fits.BinTableHDU.from_columns(columns, name="RESULTS")
+    for i, words in enumerate(told, start=1):
+        if words:
+            made.header[f"TCOMM{i}"] = words
     buffer = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(buffer)
+    fits.HDUList([fits.PrimaryHDU(), made]).writeto(buffer)
     return buffer.getvalue()
 
 

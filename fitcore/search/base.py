@@ -75,7 +75,8 @@ class SearchOutcome:
     log_evidence, log_evidence_error : of the original priors; NaN where the search gives none.
     n_calls : likelihood calls of the whole search, the same however often it was interrupted.
     diagnostics : plain numbers, strings and booleans (grade, k-hat, efficiency, calls per phase, ...), stored with the result.
-    internal : whatever a specialist may want later; plain picklable data or None.
+    internal : whatever a specialist may want later, or None. Plain data (arrays, numbers, texts, lists and dicts of them) are kept in the
+        result's file; anything else as a pickle, which is read on trust only.
     """
 
     u: Array

@@ -156,7 +156,7 @@ def _parts_at_work(layout: Layout, digest: str) -> Iterator[str]:
     except OSError:
         return
     parts = {found[1] for name in names if (found := CLAIM_NAME.fullmatch(name))}
-    yield from (part for part in sorted(parts) if not layout.manifest(digest, part).exists())
+    yield from (part for part in sorted(parts) if not layout.places(digest, part)[0].exists())
 
 
 def _look(layout: Layout, digest: str, part: str, faults: list[tuple[Path, str]]) -> _Held | None:

@@ -1,9 +1,12 @@
 """Publishing a result once and for all. The order of the steps here is what makes a kill at any instant harmless.
 
+A part is one file, its commit record and its HDF5 file together: it is published by one link, or it is not there.
+
 The HDF5 file gets its final name first, by a link that the first one wins; the manifest, which is the commit record, follows. A file
 without a manifest is not a result: whoever comes next checks it through and either writes its manifest or moves it away.
 """
 
+import contextlib
 import datetime
 import hashlib
 import platform
@@ -35,8 +38,8 @@ class Contents:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def file_bytes(self, digest: str, part: str, parent_sha256: str) -> bytes:
-        """The HDF5 file, checked by reading it again; the same bytes for equal contents.
+    def file_bytes(self, digest: str, part: str, parent_sha256: str, block: int = hdf5.SEAL_BYTES) -> bytes:
+        """The HDF5 file, checked by reading it again; the same bytes for equal contents. Of ``block`` see `hdf5.image`.
 
         Raises
         ------
@@ -45,7 +48,7 @@ class Contents:
         """
         arrays = hdf5.checked_arrays(self.arrays)
         texts = {ATTRIBUTES: encoding.to_json(self.attributes, "attributes"), SPEC: encoding.to_json(self.spec, "spec")}
-        data = hdf5.image(arrays, texts, hdf5_marks(digest, part, parent_sha256))
+        data = hdf5.image(arrays, texts, hdf5_marks(digest, part, parent_sha256), block=block)
         if len(data) > SIZE_LIMIT:
             raise StoreError(f"the result is {len(data):,} bytes, more than the {SIZE_LIMIT:,} allowed: keep fewer samples")
         found, _ = hdf5.contents(data, is_verified=True)
@@ -76,7 +79,9 @@ def commit(layout: Layout, digest: str, part: str, contents: Contents, *, parent
     StoreError : the disk is full, not writable, or not reliable; or there is a result that was not signed with this store's key. Nothing
         committed earlier is touched.
     """
-    file, manifest_path = layout.result_folder(digest) / f"{part}.h5", layout.manifest(digest, part)
+    if part != RESULT:
+        return _commit_part(layout, digest, part, contents, parent_sha256)
+    manifest_path, file = layout.places(digest)
     data = contents.file_bytes(digest, part, parent_sha256)
     _manifest(layout, file.name, data, contents, _told(digest, part, parent_sha256))  # what cannot be recorded fails before it is published
     with durable.explaining(file, f"committing {part} {digest[:12]}"):
@@ -101,6 +106,28 @@ def commit(layout: Layout, digest: str, part: str, contents: Contents, *, parent
     if record is None:
         raise StoreError(f"{file} could not be committed in {TRIES} tries: what was written does not read back. Check the disk")
     return record
+
+
+def _commit_part(layout: Layout, digest: str, part: str, contents: Contents, parent_sha256: str) -> Record:
+    file, told = layout.part_file(digest, part), _told(digest, part, parent_sha256)
+    data, record, block = b"", b"", hdf5.SEAL_BYTES
+    while hdf5.block_of(len(record)) != block or not record:
+        block = hdf5.block_of(len(record))
+        data = contents.file_bytes(digest, part, parent_sha256, block)
+        record = _manifest(layout, file.name, data[block:], contents, told)
+    data = hdf5.with_record(record, data, block)
+    with durable.explaining(file, f"committing {part} {digest[:12]}"):
+        for _ in range(TRIES):
+            found = lookup(layout, digest, part)  # what is damaged goes away here
+            if found is not None:
+                return found
+            durable.make_folder(file.parent, layout.root)
+            with contextlib.suppress(FileNotFoundError):  # a collector of rubbish or a quarantine was quicker: once more
+                durable.publish_first(file, data, small=True)
+    found = lookup(layout, digest, part)
+    if found is None:
+        raise StoreError(f"{file} could not be committed in {TRIES} tries: what was written does not read back. Check the disk")
+    return found
 
 
 def _told(digest: str, part: str, parent_sha256: str) -> dict[str, Any]:

@@ -261,7 +261,7 @@ def refuse_links(root: Path, folder: Path) -> None:
     ------
     StoreError : one does.
     """
-    if folder.resolve() != root.resolve() / folder.relative_to(root):
+    if Path(os.path.realpath(folder)) != Path(os.path.realpath(root), folder.relative_to(root)):
         raise StoreError(
             f"{folder} is reached through a symbolic link inside the store, which leads elsewhere: nothing is read or written "
             f"through it. Remove the link"

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import h5py.h5a
+import h5py.h5d
 import h5py.h5l
 import h5py.h5o
+import h5py.h5s
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,7 +71,9 @@ def checked_arrays(arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     return checked
 
 
-def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks: Mapping[str, str | int]) -> bytes:
+def image(
+    arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks: Mapping[str, str | int], *, block: int = SEAL_BYTES
+) -> bytes:
     """The bytes of an HDF5 file: the same for equal contents, with a checksum on every chunk and no times anywhere.
 
     Parameters
@@ -76,6 +81,7 @@ def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks:
     arrays : as `checked_arrays` gives them.
     texts : bytes by name; names end in ".json".
     marks : attributes of the root group; names are among `MARKS`.
+    block : bytes at the beginning that HDF5 leaves alone; by default they have the seal of all that follows, more of them are zeros.
 
     Raises
     ------
@@ -87,7 +93,7 @@ def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks:
                 f"{name} would have {len(text):,} bytes, more than the {TEXT_LIMIT:,} allowed: keep long lists as arrays"
             )
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", libver="latest", userblock_size=SEAL_BYTES) as file:
+    with h5py.File(buffer, "w", libver="latest", userblock_size=block) as file:
         for name, mark in marks.items():
             file.attrs[name] = mark
         for name in sorted(texts):
@@ -100,9 +106,34 @@ def image(arrays: Mapping[str, NDArray[Any]], texts: Mapping[str, bytes], marks:
                 _add(file, name, encoded.astype(f"S{width}")).attrs["text_dtype"] = array.dtype.str
             else:
                 _add(file, name, array)
-    with buffer.getbuffer() as view:
-        view[:SEAL_BYTES] = _seal(view)
+    if block == SEAL_BYTES:
+        with buffer.getbuffer() as view:
+            view[:SEAL_BYTES] = _seal(view)
     return buffer.getvalue()
+
+
+def with_record(record: bytes, data: bytes, block: int) -> bytes:
+    """The bytes of a part: its commit record at the beginning, which HDF5 leaves alone, and the file."""
+    return record.ljust(block, b"\0") + data[block:]
+
+
+def parted(data: bytes) -> tuple[bytes, int]:
+    """The commit record at the beginning of what `with_record` made, and how many bytes it has there.
+
+    Raises
+    ------
+    ForeignContentError : it begins with none, or there is something beside it.
+    """
+    end = data.find(b"\0")
+    block = block_of(end)
+    if not data.startswith(b"{") or end < 0 or data[end:block].strip(b"\0") or len(data) <= block:
+        raise ForeignContentError("there is no commit record at its beginning")
+    return data[:end], block
+
+
+def block_of(length: int) -> int:
+    """Bytes at the beginning of a file that hold a record of this length and a zero after it: HDF5 knows powers of two from 512 on."""
+    return max(SEAL_BYTES, 1 << max(length, 0).bit_length())
 
 
 def _seal(data: bytes | memoryview) -> bytes:
@@ -152,26 +183,37 @@ def contents(
         check_objects(file, len(data), is_flat=True)
         wanted = list(file) if names is None else list(names)
         arrays = {name: _array(file, name) for name in wanted}
-        marks = {name: _mark(file, name) for name in MARKS if name in file.attrs}
+        marks = {name: mark for name in MARKS if (mark := _mark(file.id, name)) is not None}
     return arrays, marks
 
 
-def _mark(file: h5py.File, name: str) -> str | int | None:
-    value = file.attrs[name]
-    value = value.item() if isinstance(value, np.generic) else value
-    return value if isinstance(value, str | int) else None
+def _mark(item: h5py.h5g.GroupID | h5py.h5d.DatasetID, name: str) -> str | int | None:
+    """A text or an integer that is an attribute; None where there is none, or another thing. Attributes of files are low calls: a store's
+    first listing reads thousands, and h5py's mappings take four times as long."""
+    if not h5py.h5a.exists(item, name.encode()):
+        return None
+    attribute = h5py.h5a.open(item, name.encode())
+    if attribute.shape != ():
+        return None
+    value = np.empty((), dtype=attribute.dtype)
+    attribute.read(value)
+    found = value.item()
+    if isinstance(found, bytes):
+        return found.decode("utf-8")
+    return found if isinstance(found, str | int) else None
 
 
 def _array(file: h5py.File, name: str) -> NDArray[Any]:
-    dataset = file[name]
-    array = np.asarray(dataset[()]).astype(dataset.dtype, copy=False)  # type: ignore[index,union-attr] - a scalar loses its byte order
-    text_dtype = dataset.attrs.get("text_dtype")
+    dataset = h5py.h5d.open(file.id, name.encode())
+    array: NDArray[Any] = np.empty(dataset.shape, dtype=dataset.dtype)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+    text_dtype = _mark(dataset, "text_dtype")
     if text_dtype is None:
         return array
     found = TEXT_DTYPE.fullmatch(text_dtype) if isinstance(text_dtype, str) else None
     if found is None or int(found[1]) > array.dtype.itemsize or array.dtype.kind != "S":
         raise ForeignContentError(f"{name!r} claims the type {reprlib.repr(text_dtype)}")
-    wanted = np.dtype(text_dtype)
+    wanted = np.dtype(found[0])
     return np.asarray(np.char.decode(array, "utf-8")).astype(wanted)
 
 

@@ -32,7 +32,7 @@ class UnreadableError(Exception):
 
 
 def values(
-    layout: Layout, kind: str, files: Mapping[str, Sequence[Path]], make: Callable[[str], Any], *, version: int
+    layout: Layout, kind: str, files: Mapping[str, Sequence[str | Path]], make: Callable[[str], Any], *, version: int
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What ``make`` makes of each key, from the index where the key's files are as they were.
 
@@ -76,7 +76,7 @@ def values(
     return found, faults
 
 
-def stamp_of(paths: Sequence[Path]) -> Stamp | None:
+def stamp_of(paths: Sequence[str | Path]) -> Stamp | None:
     """By what a change of some files is told; None where the first is not there. Others that are not there have an empty stamp."""
     stamp: Stamp = []
     for path in paths:

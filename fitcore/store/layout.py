@@ -3,7 +3,8 @@
 STORE/fitcore-store.json                     the format file: schema version
 STORE/results/ab/abcd.../manifest.json       the commit record of result.h5; without it there is no result
                          result.h5           arrays, attributes and spec; the same bytes whoever computed it
-                         latents.h5, latents.manifest.json     a part, added later, with a commit record of its own
+                         latents.part        a part, added later: its commit record and its HDF5 file in one
+                         latents.h5, latents.manifest.json     the same, as earlier versions wrote it; it is read as ever
                          output/             what the hooks of the analysis saved
 STORE/work/ab/abcd.../state-*.h5, state-*.json     checkpoints and their records
                       attempts/              leases, which are the record of the attempts too
@@ -12,6 +13,8 @@ STORE/quarantine/abcd...-token/              what was found damaged, with the re
 STORE/index-*.json                           what listings have read, so that they need not read it again; may be removed at any time
 """
 
+import contextlib
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +25,7 @@ SCHEMA_VERSION = 1
 FORMAT_FILE = "fitcore-store.json"
 RESULT = "result"
 INTERNAL = "internal"
+PART_SUFFIX = ".part"
 INDEX_PREFIX = "index-"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -120,8 +124,19 @@ class Layout:
         return self.work_folder(digest) / "attempts"
 
     def manifest(self, digest: str, part: str = RESULT) -> Path:
-        """The commit record of a result or of one of its parts."""
+        """The commit record of a result, or of a part that an earlier version wrote."""
         return self.result_folder(digest) / ("manifest.json" if part == RESULT else f"{checked_name(part, 'part')}.manifest.json")
+
+    def part_file(self, digest: str, part: str) -> Path:
+        """The file of a part, with its commit record in it."""
+        return self.result_folder(digest) / f"{checked_name(part, 'part')}{PART_SUFFIX}"
+
+    def places(self, digest: str, part: str = RESULT) -> tuple[Path, Path]:
+        """The commit record and the HDF5 file of a result or a part: one file for a part, two where an earlier version wrote it."""
+        record, file = self.manifest(digest, part), self.result_folder(digest) / f"{part}.h5"
+        if part == RESULT or (record.exists() and not self.part_file(digest, part).exists()):
+            return record, file
+        return self.part_file(digest, part), self.part_file(digest, part)
 
     def digests(self) -> list[str]:
         """All digests that have a folder under ``results``, sorted."""
@@ -138,4 +153,8 @@ def report_file(reports: Path, pipeline: str, name: str) -> Path:
 
 
 def _folder_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("[0-9a-f][0-9a-f]/*") if DIGEST_PATTERN.fullmatch(path.name) and path.is_dir())
+    found: list[str] = []
+    for above in folder.glob("[0-9a-f][0-9a-f]"):
+        with contextlib.suppress(OSError), os.scandir(above) as entries:
+            found += [entry.name for entry in entries if DIGEST_PATTERN.fullmatch(entry.name) and entry.is_dir()]
+    return sorted(found)

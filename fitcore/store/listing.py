@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -229,12 +228,10 @@ def results_table(layout: Layout, store: Store) -> Table:
     return Table(columns, quantities=_bases(quantities), about=ABOUT, origins=origins, store=store)
 
 
-def _files(layout: Layout) -> dict[str, list[Path]]:
+def _files(layout: Layout) -> dict[str, list[str]]:
     """The files that a row of a result is made of, by digest; the folder is among them, since parts come and go in it."""
-    return {
-        digest: [layout.manifest(digest), layout.result_folder(digest) / f"{RESULT}.h5", layout.result_folder(digest)]
-        for digest in layout.digests()
-    }
+    folders = {digest: str(layout.result_folder(digest)) for digest in layout.digests()}
+    return {digest: [f"{folder}/manifest.json", f"{folder}/{RESULT}.h5", folder] for digest, folder in folders.items()}
 
 
 def _maker(layout: Layout) -> Callable[[str], dict[str, Any]]:

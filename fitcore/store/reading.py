@@ -11,7 +11,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from fitcore.errors import CorruptResultError, ResultNotFoundError, SchemaVersionError, StoreError
 from fitcore.store import durable, encoding, hdf5
-from fitcore.store.layout import MANIFEST_LIMIT, RESULT, SCHEMA_VERSION, Layout
+from fitcore.store.layout import MANIFEST_LIMIT, PART_SUFFIX, RESULT, SCHEMA_VERSION, Layout
 from fitcore.store.notices import QuarantineWarning
 
 SIZE_LIMIT = 2**30
+PART_LIMIT = SIZE_LIMIT + 2 * MANIFEST_LIMIT
 MANIFEST = "manifest"
 ATTRIBUTES = "attributes.json"
 SPEC = "spec.json"
@@ -77,11 +78,11 @@ class Record:
     @property
     def path(self) -> Path:
         """The HDF5 file."""
-        return self.layout.result_folder(self.digest) / f"{self.part}.h5"
+        return self.layout.result_folder(self.digest) / next(iter(self.manifest["files"]))
 
     @property
     def sha256(self) -> str:
-        """Of the HDF5 file."""
+        """Of the HDF5 file; of a part without the commit record that it begins with."""
         return self.manifest["files"][self.path.name]["sha256"]
 
     def arrays(self, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -96,7 +97,7 @@ class Record:
         record = self
         for _ in range(2):
             try:
-                data = _promised_bytes(self.layout, self.digest, self.part, record.manifest, b"")
+                data = _promised_bytes(record, b"")
             except DamageError:
                 # What is on the disk may be newer than this record: look afresh, which also moves what is damaged.
                 record = lookup(self.layout, self.digest, self.part)
@@ -108,8 +109,9 @@ class Record:
                 except KeyError:
                     raise
                 except hdf5.UNREADABLE as error:
-                    paths = [self.layout.manifest(self.digest, self.part), self.path]
-                    quarantine(self.layout, self.digest, paths, f"{self.path.name} cannot be used: {error}")
+                    quarantine(
+                        self.layout, self.digest, self.layout.places(self.digest, self.part), f"{self.path.name} cannot be used: {error}"
+                    )
                     break
                 return {name: array for name, array in found.items() if not name.endswith(hdf5.TEXT_SUFFIX)}
         raise CorruptResultError(
@@ -126,18 +128,18 @@ def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
     SchemaVersionError : another version of the format wrote it.
     StoreError : it cannot be read for a reason that is not the file's, or was not signed with this store's key.
     """
-    path = layout.manifest(digest, part)
-    file = layout.result_folder(digest) / f"{part}.h5"
+    path, file = layout.places(digest, part)
+    is_one = path == file
     durable.refuse_links(layout.root, file.parent)
     try:
-        seen = durable.read_bytes(path, at_most=MANIFEST_LIMIT)
+        seen = durable.read_bytes(path, at_most=PART_LIMIT if is_one else MANIFEST_LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         _raise_if_passing(error, path)
         raise DamageError(f"{path.name} cannot be read: {error.strerror or error}", [path, file], b"") from error
     try:
-        manifest = encoding.unsigned(seen)
+        manifest = encoding.unsigned(hdf5.parted(seen)[0] if is_one else seen)
     except ValueError as error:
         raise DamageError(f"{path.name} is damaged: {error}", [path, file], seen) from error
     fault = encoding.signature_fault(manifest, MANIFEST, layout.key)
@@ -157,7 +159,8 @@ def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
             return None
         if above.sha256 != parent:
             raise DamageError(f"{part} was made from another version of the result", [path, file], seen)
-    data = _promised_bytes(layout, digest, part, manifest, seen)
+    record = Record(digest=digest, part=part, manifest=manifest, attributes={}, layout=layout)
+    data = _promised_bytes(record, seen)
     try:
         texts, marks = hdf5.contents(data, [ATTRIBUTES], is_verified=True)
         attributes = json.loads(texts[ATTRIBUTES].tobytes())
@@ -167,7 +170,7 @@ def inspect(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
         raise DamageError(f"{file.name} cannot be used: {error}", [path, file], seen) from error
     if any(marks.get(name) != mark for name, mark in hdf5_marks(digest, part, parent or "").items()):
         raise DamageError(f"{file.name} belongs to another result", [path, file], seen)
-    return Record(digest=digest, part=part, manifest=manifest, attributes=attributes, layout=layout)
+    return replace(record, attributes=attributes)
 
 
 def hdf5_marks(digest: str, part: str, parent_sha256: str) -> dict[str, str | int]:
@@ -188,18 +191,25 @@ def _is_for(manifest: Mapping[str, Any], digest: str, part: str, file: str) -> b
     )
 
 
-def _promised_bytes(layout: Layout, digest: str, part: str, manifest: Mapping[str, Any], seen: bytes) -> bytes:
-    """The file's bytes, which have the size and the sha256 that the commit record says."""
-    path, file = layout.manifest(digest, part), layout.result_folder(digest) / f"{part}.h5"
-    promise = manifest["files"][file.name]
+def _promised_bytes(record: Record, seen: bytes) -> bytes:
+    """The file's bytes, which have the size and the sha256 that the commit record says.
+
+    ``seen`` are the bytes of the commit record, which for a part in one file are all bytes; empty where they are to be read now.
+    """
+    file, promise = record.path, record.manifest["files"][record.path.name]
+    is_one = file.suffix == PART_SUFFIX
+    path = file if is_one else record.layout.manifest(record.digest, record.part)
     try:
         if promise["size"] > SIZE_LIMIT:
             raise DamageError(f"{file.name} is {promise['size']:,} bytes, more than the {SIZE_LIMIT:,} allowed", [path, file], seen)
-        data = durable.read_bytes(file, at_most=promise["size"])
+        data = seen if is_one and seen else durable.read_bytes(file, at_most=PART_LIMIT if is_one else promise["size"])
+        start = hdf5.parted(data)[1] if is_one else 0
+    except hdf5.ForeignContentError as error:
+        raise DamageError(f"{file.name} is damaged: {error}", [path, file], seen) from error
     except OSError as error:
         _raise_if_passing(error, file)
         raise DamageError(f"{file.name} cannot be read as promised: {error.strerror or error}", [path, file], seen) from error
-    if hashlib.sha256(data).hexdigest() != promise.get("sha256"):
+    if hashlib.sha256(memoryview(data)[start:]).hexdigest() != promise.get("sha256") or len(data) - start != promise["size"]:
         raise DamageError(f"the sha256 of {file.name} is not the one in {path.name}", [path, file], seen)
     return data
 
@@ -226,7 +236,7 @@ def lookup(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
 
 def _content(path: Path) -> bytes:
     try:
-        return durable.read_bytes(path, at_most=MANIFEST_LIMIT)
+        return durable.read_bytes(path, at_most=PART_LIMIT if path.suffix == PART_SUFFIX else MANIFEST_LIMIT)
     except OSError:
         return b""
 
@@ -264,7 +274,7 @@ def quarantine(layout: Layout, digest: str, paths: Sequence[Path], reason: str) 
     trouble = ""
     try:
         durable.make_folder(target, layout.root)
-        for path in paths:
+        for path in dict.fromkeys(paths):
             with contextlib.suppress(FileNotFoundError):
                 durable.rename(path, target / path.name)
                 moved.append(path.name)

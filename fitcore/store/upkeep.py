@@ -13,7 +13,7 @@ from fitcore.errors import FitcoreError
 from fitcore.store import durable, hdf5, reading, runs
 from fitcore.store.attempts import newest_number
 from fitcore.store.checkpoint import State, states
-from fitcore.store.layout import FORMAT_FILE, INDEX_PREFIX, RESULT, Layout
+from fitcore.store.layout import FORMAT_FILE, INDEX_PREFIX, PART_SUFFIX, RESULT, Layout
 from fitcore.store.lease import held_folder_is_live
 
 DAY = 86400.0
@@ -46,7 +46,7 @@ class Finding:
 def parts(layout: Layout, digest: str) -> list[str]:
     """Names of the parts of a result that have a commit record, the result itself first."""
     folder = layout.result_folder(digest)
-    found = [path.name.removesuffix(MANIFEST_SUFFIX) for path in folder.glob(f"[!.]*{MANIFEST_SUFFIX}")]
+    found = {path.name.removesuffix(end) for end in (PART_SUFFIX, MANIFEST_SUFFIX) for path in folder.glob(f"[!.]*{end}")}
     return ([RESULT] if layout.manifest(digest).exists() else []) + sorted(found)
 
 
@@ -73,7 +73,8 @@ def _verify_results(layout: Layout) -> Iterator[Finding]:
         folder = layout.result_folder(digest)
         expected = {"output"}
         for part in parts(layout, digest):
-            expected |= {layout.manifest(digest, part).name, f"{part}.h5"}
+            record_path, file = layout.places(digest, part)
+            expected |= {record_path.name, file.name}
             try:
                 record = reading.inspect(layout, digest, part)
                 if record is not None:
@@ -81,7 +82,7 @@ def _verify_results(layout: Layout) -> Iterator[Finding]:
             except reading.DamageError as damage:
                 yield Finding(kind="damaged", path=damage.paths[0], digest=digest, message=damage.reason, is_damage=True)
             except (FitcoreError, *hdf5.UNREADABLE) as error:
-                yield Finding(kind="damaged", path=folder / f"{part}.h5", digest=digest, message=str(error), is_damage=True)
+                yield Finding(kind="damaged", path=file, digest=digest, message=str(error), is_damage=True)
         for path in sorted(folder.iterdir()):
             if path.name in expected:
                 continue

@@ -39,7 +39,7 @@ class LensAnalysis(Analysis):
     recenter : move the model's normal priors on centers to where the lens is; for a chain's first stage.
     misfit : an earlier fit whose inadequacy is added to the noise; None for the noise alone.
 
-    The latent variables are those of `latents.LATENTS` that the dataset can have: mass needs redshifts, magnitudes a zero point.
+    The latent variables are those of `meanings.LATENTS` that the dataset can have: mass needs redshifts, magnitudes a zero point.
 
     Raises
     ------
@@ -155,7 +155,7 @@ class LensAnalysis(Analysis):
         return True
 
     def compute_latent_variables(self, parameters: Any, model: Model) -> tuple[Any, ...]:
-        """The dataset's `LATENT_KEYS`; units and meanings are in `latents.LATENTS`."""
+        """The dataset's `LATENT_KEYS`; units and meanings are in `meanings.LATENTS`."""
         return self.latents_of_instance(model.instance_from_vector(parameters))
 
     def latents_of_instance(self, instance: Any) -> tuple[Any, ...]:

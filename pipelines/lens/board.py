@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fitcore.board import About, Board, Grade
-from pipelines.lens.latents import LATENTS
-from pipelines.lens.meanings import meaning
+from pipelines.lens.meanings import LATENTS, meaning
 from pipelines.lens.verdict import stage_to_blame
 
 PICTURES = ("data", "model", "residual", "lensed source", "source")

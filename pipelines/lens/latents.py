@@ -1,6 +1,6 @@
 """The latent variables of a lens: what a posterior says about it beyond its parameters. Pure functions of one instance, traceable by JAX.
 
-`LATENTS` is the one table of their names, units and meanings; reports read it. What the data say of them without a model (arcs, redshifts,
+Their names, units and meanings are in the one table of `meanings`. What the data say of them without a model (arcs, redshifts,
 the image's orientation) is gathered once in `Facts`, numbers that are arguments of the compiled function, so that it serves every lens.
 """
 
@@ -24,6 +24,7 @@ from pipelines.lens.frame import Frame
 from pipelines.lens.geometry import position_angle
 from pipelines.lens.linear import LENS_LIGHT, SOURCE, HeldLight, light_of, lights_of, masses_of, solution
 from pipelines.lens.mass import Shear
+from pipelines.lens.meanings import LATENTS
 from pipelines.lens.prepare import Preparation
 from pipelines.lens.sky import critical_mass, east_of_north, magnitude
 from pipelines.lens.source_size import flux_and_half_light_radius
@@ -32,46 +33,6 @@ from pipelines.lens.tracing import ray_trace
 del _backend
 
 
-@dataclass(frozen=True, kw_only=True)
-class Latent:
-    """Unit (empty for a pure number) and meaning of one latent variable."""
-
-    unit: str
-    description: str
-
-
-LATENTS: dict[str, Latent] = {
-    "einstein_radius_effective": Latent(unit="arcsec", description="sqrt(area / pi) of the tangential critical curve, shear included"),
-    "einstein_radius_intermediate": Latent(
-        unit="arcsec", description="Einstein radius of the mass alone, on the intermediate axis, as b_SIE of Bolton et al. 2008"
-    ),
-    "mass_in_einstein": Latent(
-        unit="Msun", description="pi einstein_radius_effective^2 times the critical surface density, flat cosmology, H0 70, Om 0.3"
-    ),
-    "mass_axis_ratio": Latent(unit="", description="minor over major axis of the convergence"),
-    "mass_pa_e_of_n": Latent(unit="deg", description="position angle of the mass's major axis, east of north; y is north without a WCS"),
-    "slope": Latent(unit="", description="logarithmic slope of the mass density in three dimensions; 2 is isothermal"),
-    "shear_magnitude": Latent(unit="", description="external shear"),
-    "shear_pa_e_of_n": Latent(
-        unit="deg", description="direction in which the shear stretches images, east of north; a perturber is at right angles to it"
-    ),
-    "lens_flux": Latent(unit="image units", description="light of the lens within the mask's radius, before the PSF, without sky"),
-    "lensed_source_flux": Latent(unit="image units", description="light of all images of the source in the fitted window, before the PSF"),
-    "source_flux": Latent(unit="image units", description="light of the source without lensing, all of it"),
-    "lens_magnitude": Latent(unit="mag", description="lens_flux at the dataset's zero point"),
-    "lensed_source_magnitude": Latent(unit="mag", description="lensed_source_flux at the dataset's zero point"),
-    "source_magnitude": Latent(unit="mag", description="source_flux at the dataset's zero point"),
-    "magnification": Latent(unit="", description="lensed_source_flux over source_flux"),
-    "source_half_light_radius": Latent(unit="arcsec", description="of the circle around the source's center of light with half its flux"),
-    "light_mass_offset": Latent(unit="arcsec", description="from the center of the lens's light to that of its mass"),
-    "chi2_per_pixel_arc": Latent(
-        unit="", description="mean squared residual over noise in the arcs, which are found before any lens model; NaN where none are"
-    ),
-    "n_images": Latent(unit="", description="images of the source's center, without central ones (maxima, or within 0.06 arcsec)"),
-    "position_scatter": Latent(
-        unit="arcsec", description="root mean square distance of the arcs' bright spots, traced back, from their mean; NaN under two"
-    ),
-}
 OF_REDSHIFTS = ("mass_in_einstein",)
 OF_ZERO_POINT = ("lens_magnitude", "lensed_source_magnitude", "source_magnitude")
 

@@ -1,6 +1,6 @@
 """What the parameters and latent variables of a lens mean, for figures and for other tools: symbol, unit, a sentence with the convention.
 
-One table; the units and meanings of latent variables are those of `latents.LATENTS`.
+The one table of them: nothing is computed here, and nothing costly imported, so that tables of results can read it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fitcore.board import About
-from pipelines.lens.latents import LATENTS
 
 _ELLIPTICITY = "(1-q)/(1+q) times {} of twice the angle of the major axis, anticlockwise from +x of the image"
 _SHEAR = "external shear times {} of twice the angle in which it stretches images, anticlockwise from +x of the image"
@@ -39,28 +38,62 @@ PARAMETERS: dict[str, About] = {
 }
 """By the last part of a path."""
 
-_SYMBOLS = {
-    "einstein_radius_effective": r"\theta_{\rm E,eff}",
-    "einstein_radius_intermediate": r"\theta_{\rm E,int}",
-    "mass_in_einstein": r"M_{\rm E}",
-    "mass_axis_ratio": r"q",
-    "mass_pa_e_of_n": r"\phi",
-    "slope": r"\gamma",
-    "shear_magnitude": r"\gamma^{\rm ext}",
-    "shear_pa_e_of_n": r"\phi^{\rm ext}",
-    "lens_flux": r"F_{\rm lens}",
-    "lensed_source_flux": r"F_{\rm images}",
-    "source_flux": r"F_{\rm source}",
-    "lens_magnitude": r"m_{\rm lens}",
-    "lensed_source_magnitude": r"m_{\rm images}",
-    "source_magnitude": r"m_{\rm source}",
-    "magnification": r"\mu",
-    "source_half_light_radius": r"r_{1/2}",
-    "light_mass_offset": r"\Delta_{\rm light,mass}",
-    "chi2_per_pixel_arc": r"\chi^2_{\rm arc}",
-    "n_images": r"n_{\rm images}",
-    "position_scatter": r"\sigma_{\rm spots}",
+LATENTS: dict[str, About] = {
+    "einstein_radius_effective": About(
+        latex=r"\theta_{\rm E,eff}", unit="arcsec", description="sqrt(area / pi) of the tangential critical curve, shear included"
+    ),
+    "einstein_radius_intermediate": About(
+        latex=r"\theta_{\rm E,int}",
+        unit="arcsec",
+        description="Einstein radius of the mass alone, on the intermediate axis, as b_SIE of Bolton et al. 2008",
+    ),
+    "mass_in_einstein": About(
+        latex=r"M_{\rm E}",
+        unit="Msun",
+        description="pi einstein_radius_effective^2 times the critical surface density, flat cosmology, H0 70, Om 0.3",
+    ),
+    "mass_axis_ratio": About(latex=r"q", description="minor over major axis of the convergence"),
+    "mass_pa_e_of_n": About(
+        latex=r"\phi", unit="deg", description="position angle of the mass's major axis, east of north; y is north without a WCS"
+    ),
+    "slope": About(latex=r"\gamma", description="logarithmic slope of the mass density in three dimensions; 2 is isothermal"),
+    "shear_magnitude": About(latex=r"\gamma^{\rm ext}", description="external shear"),
+    "shear_pa_e_of_n": About(
+        latex=r"\phi^{\rm ext}",
+        unit="deg",
+        description="direction in which the shear stretches images, east of north; a perturber is at right angles to it",
+    ),
+    "lens_flux": About(
+        latex=r"F_{\rm lens}", unit="image units", description="light of the lens within the mask's radius, before the PSF, without sky"
+    ),
+    "lensed_source_flux": About(
+        latex=r"F_{\rm images}", unit="image units", description="light of all images of the source in the fitted window, before the PSF"
+    ),
+    "source_flux": About(latex=r"F_{\rm source}", unit="image units", description="light of the source without lensing, all of it"),
+    "lens_magnitude": About(latex=r"m_{\rm lens}", unit="mag", description="lens_flux at the dataset's zero point"),
+    "lensed_source_magnitude": About(latex=r"m_{\rm images}", unit="mag", description="lensed_source_flux at the dataset's zero point"),
+    "source_magnitude": About(latex=r"m_{\rm source}", unit="mag", description="source_flux at the dataset's zero point"),
+    "magnification": About(latex=r"\mu", description="lensed_source_flux over source_flux"),
+    "source_half_light_radius": About(
+        latex=r"r_{1/2}", unit="arcsec", description="of the circle around the source's center of light with half its flux"
+    ),
+    "light_mass_offset": About(
+        latex=r"\Delta_{\rm light,mass}", unit="arcsec", description="from the center of the lens's light to that of its mass"
+    ),
+    "chi2_per_pixel_arc": About(
+        latex=r"\chi^2_{\rm arc}",
+        description="mean squared residual over noise in the arcs, which are found before any lens model; NaN where none are",
+    ),
+    "n_images": About(
+        latex=r"n_{\rm images}", description="images of the source's center, without central ones (maxima, or within 0.06 arcsec)"
+    ),
+    "position_scatter": About(
+        latex=r"\sigma_{\rm spots}",
+        unit="arcsec",
+        description="root mean square distance of the arcs' bright spots, traced back, from their mean; NaN under two",
+    ),
 }
+"""Every latent variable that a lens may have, in the order of tables and reports."""
 PLAIN_PLACES = ("mass", "shear")
 """Where a symbol that has a place in itself needs no other."""
 
@@ -86,9 +119,8 @@ def meaning(path: str) -> About:
         return About(latex=found.latex + told, unit=found.unit, description=found.description)
     if leaf in LATENTS:
         told = _above(place) if place.isascii() and place.isalnum() else ""
-        return About(
-            latex=_SYMBOLS[leaf] + ("" if "^" in _SYMBOLS[leaf] else told), unit=LATENTS[leaf].unit, description=LATENTS[leaf].description
-        )
+        found = LATENTS[leaf]
+        return About(latex=found.latex + ("" if "^" in found.latex else told), unit=found.unit, description=found.description)
     return About()
 
 

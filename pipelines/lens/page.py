@@ -14,10 +14,10 @@ from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.export import EXPORTS
-from pipelines.lens.latents import LATENTS, left_out
+from pipelines.lens.latents import left_out
 from pipelines.lens.linear import BANDS, OFFSET, SOURCE, lights_of, masses_of, source_plane
 from pipelines.lens.loader import read_truth
-from pipelines.lens.meanings import meaning
+from pipelines.lens.meanings import LATENTS, meaning
 from pipelines.lens.preparation_pictures import PreparationPlanes
 from pipelines.lens.prepare import prepare
 from pipelines.lens.report import (

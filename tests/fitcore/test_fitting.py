@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from fitcore.model import Model, Normal, TruncatedNormal, Uniform
 from fitcore.result import Result
 from fitcore.search.nautilus import Nautilus
 from fitcore.store import Store
+from fitcore.stored import read_result
 
 BEFORE = ["modify_model", "modify_before_fit", "save_attributes"]
 AFTER = ["modify_after_fit", "save_results", "save_results_combined"]
@@ -363,11 +365,26 @@ def test_the_store_is_asked_by_request_by_specification_and_by_digest(
     assert store.checkpoint(request.digest).load_arrays() is None
 
 
-def test_internal_needs_trust(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:
+def test_internal_data_are_in_the_result(toy_model: Model, store: Store, point: Any, prior_sampling: Any) -> None:
+    fit(toy_model, point(), prior_sampling(), store=store, progress=False)
+    again = fit(toy_model, point(), prior_sampling(), store=store, progress=False)
+    assert again.search_internal == {"n": 4000}
+    digest = again.source.digest
+    assert read_result(store, digest).search_internal == {"n": 4000}
+    assert store.parts(digest) == ["latents"]
+
+
+def test_what_is_no_plain_data_needs_trust(
+    toy_model: Model, store: Store, point: Any, prior_sampling: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, odd = type(prior_sampling()), {"set": {1, 2}}
+    run = search.run
+    monkeypatch.setattr(search, "run", lambda *words, **named: replace(run(*words, **named), internal=odd))
     result = fit(toy_model, point(), prior_sampling(), store=store, progress=False)
-    with pytest.raises(Exception, match="trust"):
+    assert store.parts(result.source.digest) == ["internal", "latents"]
+    with pytest.raises(ConfigError, match="trust"):
         _ = result.search_internal
-    assert result.read_search_internal(trust=True) == {"n": 4000}
+    assert result.read_search_internal(trust=True) == odd
 
 
 def test_without_a_store_the_result_lives_as_long_as_it_is_held(toy_model: Model, point: Any, prior_sampling: Any) -> None:

@@ -181,30 +181,36 @@ def test_names_of_files_stay_on_their_line(told: Any, finished: Any, tmp_path: P
     assert text.splitlines()[1].endswith("0 damaged, 1 other findings")
 
 
-def respoiled(store: Path, part: str, manifest: str, arrays: Callable[[dict[str, Any]], Any]) -> None:
-    """Other attributes in a part of the second stage, with hashes that are right."""
-    (path,) = [path for path in store.glob(f"results/*/*/{part}.h5") if (path.parent / "latents.h5").exists()]
-    found, marks = hdf5.contents(path.read_bytes())
+def respoiled(store: Path, part: str, arrays: Callable[[dict[str, Any]], Any]) -> None:
+    """Other attributes in the second stage's result, or in a part of it, with hashes that are right."""
+    (folder,) = [path.parent for path in store.glob("results/*/*/latents.part")]
+    path = folder / ("result.h5" if part == "result" else f"{part}.part")
+    data = path.read_bytes()
+    head, block = ((folder / "manifest.json").read_bytes(), hdf5.SEAL_BYTES) if part == "result" else hdf5.parted(data)
+    found, marks = hdf5.contents(data, is_verified=True)
     texts = {name: value.tobytes() for name, value in found.items() if name.endswith(".json")}
     attributes = json.loads(texts["attributes.json"])
     arrays(attributes)
     texts["attributes.json"] = json.dumps(attributes).encode()
-    data = hdf5.image({name: value for name, value in found.items() if name not in texts}, texts, marks)
-    record = encoding.unsigned((path.parent / manifest).read_bytes())
-    record["files"] = {path.name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}}
-    for file, content in ((path, data), (path.parent / manifest, encoding.signed(record, "manifest"))):
+    data = hdf5.image({name: value for name, value in found.items() if name not in texts}, texts, marks, block=block)
+    own = data if part == "result" else data[block:]
+    record = encoding.unsigned(head)
+    record["files"] = {path.name: {"sha256": hashlib.sha256(own).hexdigest(), "size": len(own)}}
+    head = encoding.signed(record, "manifest")
+    contents = {path: data, folder / "manifest.json": head} if part == "result" else {path: hdf5.with_record(head, data, block)}
+    for file, content in contents.items():
         file.unlink()
         file.write_bytes(content)
 
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
-    ("part", "manifest", "change", "text"),
+    ("part", "change", "text"),
     [
-        ("result", "manifest.json", lambda a: a.pop("summary"), "the result cannot be used: SamplesSummary.from_dict: missing"),
-        ("result", "manifest.json", lambda a: a["summary"].update(median=5), "median is 5, which no summary holds there"),
-        ("result", "manifest.json", lambda a: a["summary"]["best"].append(1.0), "best is ["),
-        ("latents", "latents.manifest.json", lambda a: a.update(n_samples="x"), "does not say how many latent variables it holds"),
+        ("result", lambda a: a.pop("summary"), "the result cannot be used: SamplesSummary.from_dict: missing"),
+        ("result", lambda a: a["summary"].update(median=5), "median is 5, which no summary holds there"),
+        ("result", lambda a: a["summary"]["best"].append(1.0), "best is ["),
+        ("latents", lambda a: a.update(n_samples="x"), "does not say how many latent variables it holds"),
     ],
 )
 def test_whole_files_of_wrong_content(
@@ -212,7 +218,6 @@ def test_whole_files_of_wrong_content(
     finished: Any,
     tmp_path: Path,
     part: str,
-    manifest: str,
     change: Any,
     text: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -220,7 +225,7 @@ def test_whole_files_of_wrong_content(
 ) -> None:
     store = tmp_path / "store"
     shutil.copytree(finished[1], store)
-    respoiled(store, part, manifest, change)
+    respoiled(store, part, change)
     told("show", "line", "--stage", "second", "--store", store, code=0 if part == "latents" else 2)
     monkeypatch.setattr("flows.launch.supervise", lambda *args, **more: (0, {}))
     with pytest.raises(SystemExit):

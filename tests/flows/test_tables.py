@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,15 +132,28 @@ def test_fits_is_read_by_astropy(told: Any, store: Path, tmp_path: Path, install
         assert header[f"TCOMM{place}"] == r"how large, in \u2033"
 
 
+@pytest.mark.parametrize("form", ["fits", "latex"])
+def test_units_of_a_pipeline_cost_no_jax(store: Path, tmp_path: Path, form: str) -> None:
+    """3,000 lenses as FITS took 7 s and 312 MB while the units came with all that fits lenses."""
+    Store(store).record_run("J5", "lens", {"only": DIGEST}, note(1.25))
+    code = "import sys\nfrom flows import cli\ntry:\n    cli.app(sys.argv[1:])\nfinally:\n    print(*sys.modules, file=sys.stderr)"
+    words = ["table", "--store", str(store), "--pipeline", "lens", "--format", form, "--output", str(tmp_path / "t")]
+    answer = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert (tmp_path / "t").stat().st_size > 100
+    assert {"pipelines.lens.board", "jax", "scipy"} & set(answer.stderr.split()) == {"pipelines.lens.board"}
+
+
 def test_latex_holds_every_text_and_number() -> None:
     columns = {"name": [HOSTILE], "r": [1.25], "r_lower": [1.24], "r_upper": [1.27], "n": np.array([3]), "x": [np.nan]}
     about = {"r": About(unit="arcsec", latex=r"\theta"), "n": About(title="a_b")}
     text = table_formats.latex_bytes(Table(columns, quantities=["r"], about=about)).decode()
-    lines = text.splitlines()
+    first, *lines = text.splitlines()
+    assert first == table_formats.LATEX_OTHER
     assert lines[0] == r"\begin{tabular}{lrrr}"
     assert lines[2] == r"name & $\theta$ & a\_b & x \\"
     assert lines[3] == r" & arcsec &  &  \\"
-    escaped = r"\textbackslash{}x1b[2J \& 100\% \textbackslash{}input\{x\} \$y\$ \#\_\{\textasciitilde{}\textasciicircum{}\} 漢字"
+    escaped = r"\textbackslash{}x1b[2J \& 100\% \textbackslash{}input\{x\} \$y\$ \#\_\{\textasciitilde{}\textasciicircum{}\} "
+    escaped += r"\fitcoreletter{漢}{6F22}\fitcoreletter{字}{5B57}"
     assert lines[5] == rf"=1+1 \textless{{}}b\textgreater{{}}{escaped} & $1.250^{{+0.020}}_{{-0.010}}$ & $3$ & \ldots \\"
     assert text.count("{") == text.count("}")
 
@@ -157,6 +172,12 @@ def test_latex_holds_every_text_and_number() -> None:
 )
 def test_rounding(three: tuple[float, float, float], text: str) -> None:
     assert table_formats.latex_number(*three) == text
+
+
+def test_letters_of_other_alphabets() -> None:
+    assert table_formats.latex_text("Łódź é ß Ñ") == r"\L{}\'{o}d\'{z} \'{e} \ss{} \~{N}"
+    assert table_formats.latex_text("ψą") == r"\fitcoreletter{ψ}{03C8}\fitcoreletter{ą}{0105}"
+    assert not table_formats.latex_bytes(Table({"name": ["é"]})).startswith(b"\\provide")
 
 
 def test_csv_and_json_of_hostile_texts(told: Any, tmp_path: Path) -> None:

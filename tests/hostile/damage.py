@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from smallchain import read_file, write_file
+from smallchain import file_of, read_file, write_file
 
 from fitcore.errors import ResultNotFoundError, SchemaVersionError
 from fitcore.store import Store, StoreWarning, durable
@@ -214,7 +214,8 @@ class Specimen:
             if seen(self.store(), [group]) != self._true(group):
                 return "failure: computed anew, it is not what it was"
         for name, data in self.files.items():
-            if name.startswith("results/") and name.endswith(".h5") and (self.folder / name).read_bytes() != data:
+            is_result = name.startswith("results/") and name.endswith((".h5", ".part"))
+            if is_result and file_of((self.folder / name).read_bytes()) != file_of(data):
                 return f"failure: {name} has other bytes"
         return ""
 

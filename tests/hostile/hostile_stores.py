@@ -128,8 +128,7 @@ def _output(data: bytes, name: str) -> Callable[[Path], None]:
 
 def _dilled(place: Path) -> None:
     good_store(place)
-    for name in ("internal.h5", "internal.manifest.json"):
-        (result_folder(place) / name).unlink()
+    (result_folder(place) / "internal.part").unlink()
     Store(place / "store").write_internal(DONE, PICKLE)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 import fitcore as fc
 from fitcore.search.base import Checkpoint, Problem, Progress, ProgressEvent, Search, SearchOutcome
+from fitcore.store import hdf5
 
 MODEL = fc.Model({"a": fc.Uniform(-1, 1), "b": fc.Normal(0, 1)})
 NAME, PIPELINE, SEED = "points", "small", 5
@@ -111,7 +112,13 @@ def run_pipeline_until_saved(folder: Path) -> None:
 
 def result_files(folder: Path) -> dict[str, bytes]:
     """Every published file of arrays by its path in the store: the same bytes whoever computed it."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.glob("results/*/*/[!.]*.h5"))}
+    found = [*folder.glob("results/*/*/[!.]*.h5"), *folder.glob("results/*/*/[!.]*.part")]
+    return {path.relative_to(folder).as_posix(): file_of(path.read_bytes()) for path in sorted(found)}
+
+
+def file_of(data: bytes) -> bytes:
+    """The HDF5 file among the bytes of a published file: a part begins with its commit record, which tells of times and hosts."""
+    return data[hdf5.parted(data)[1] :] if data.startswith(b"{") else data
 
 
 if __name__ == "__main__":

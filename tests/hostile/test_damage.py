@@ -16,7 +16,7 @@ from fitcore.store import encoding
 
 KEY = b"0123456789abcdef0123456789abcdef"
 KINDS = {
-    "fitcore-store.json", "result.h5", "manifest.json", "latents.h5", "latents.manifest.json", "internal.h5", "internal.manifest.json",
+    "fitcore-store.json", "result.h5", "manifest.json", "latents.part", "internal.part",
     "state.h5", "state.hdf5", "state.json", "small.json",
 }  # fmt: skip
 

@@ -261,7 +261,7 @@ def test_a_commit_over_a_damaged_result_replaces_it(tmp_path):
 )
 def test_what_the_library_does_not_give_back_is_not_committed(tmp_path, monkeypatch, altered):
     store, image = Store(tmp_path / "store"), hdf5.image
-    monkeypatch.setattr(hdf5, "image", lambda arrays, texts, marks: image(altered, texts, marks))
+    monkeypatch.setattr(hdf5, "image", lambda arrays, texts, marks, *, block: image(altered, texts, marks, block=block))
     with pytest.raises(StoreError, match="did not give back the arrays that were written"):
         commit(store, arrays={"x": np.arange(4.0)})
     assert store.lookup(DIGEST) is None

@@ -88,7 +88,7 @@ def test_the_chain_is_chosen_by_the_dataset(two_bands: SimpleNamespace) -> None:
 
 
 def test_a_pipeline_of_one_image_refuses_bands(two_bands: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.lens.entry.load", lambda path: two_bands.dataset)
+    monkeypatch.setattr("pipelines.lens.bands.load", lambda path: two_bands.dataset)
     assert isinstance(LENS.load(Path("lens")), Bands)
     words = r"lens has the bands \['A', 'B'\]; the pipeline 'sie' fits one image\. Give it the folder of one band, or use --pipeline lens"
     with pytest.raises(DataError, match=words):

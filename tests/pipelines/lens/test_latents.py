@@ -20,10 +20,11 @@ from pipelines.lens.analysis import LensAnalysis
 from pipelines.lens.assess import intervals
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.images import point_images
-from pipelines.lens.latents import LATENTS, OF_REDSHIFTS, OF_ZERO_POINT, latents_of_instance, left_out
+from pipelines.lens.latents import OF_REDSHIFTS, OF_ZERO_POINT, latents_of_instance, left_out
 from pipelines.lens.linear import masses_of
 from pipelines.lens.magnification import enclosed_convergence, inverse_magnification, total_convergence
 from pipelines.lens.mass import NFW, PowerLaw
+from pipelines.lens.meanings import LATENTS
 from pipelines.lens.stages import LIGHT_SHAPE, isothermal_model
 from pipelines.lens.tracing import ray_trace
 from pipelines.lens.varpro import PARAMETERS

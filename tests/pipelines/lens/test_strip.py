@@ -11,7 +11,7 @@ from PIL import Image
 
 from fitcore.table import UNITS
 from pipelines.lens.board import BOARD, PICTURES
-from pipelines.lens.latents import LATENTS
+from pipelines.lens.meanings import LATENTS
 from pipelines.lens.pictures import ImagePlanes, SourcePlane
 from pipelines.lens.strip import PIXELS, strip_pixels, write_strip
 
