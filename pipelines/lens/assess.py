@@ -46,6 +46,7 @@ class Seen:
     dataset : the image.
     instance, pictures, frame : the best fit, and the window it is on, with the noise alone; planes are (v, v).
     arcs : True where the lensed source was seen before any lens model.
+    spots : bright spots of the arcs, arcsec, (n, 2).
     chi_squared, chi_squared_arcs : per used pixel, over all and in the arcs.
     explained : fraction of the arcs' chi^2 that the source explains; NaN where no arcs are seen.
     """
@@ -56,6 +57,7 @@ class Seen:
     pictures: Pictures
     frame: Frame
     arcs: NDArray[np.bool_]
+    spots: Array
     chi_squared: float
     chi_squared_arcs: float
     explained: float
@@ -132,7 +134,8 @@ def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, 
     analysis = LensAnalysis(dataset, misfit=misfit)
     frame = analysis.plain_frame
     seen = _pictures(instance, analysis.frame.whole())
-    arcs = seen_arcs(dataset, analysis.preparation, frame).mask
+    lensed = seen_arcs(dataset, analysis.preparation, frame)
+    arcs = lensed.mask
     weight = np.asarray(frame.weight)
     chi = (np.asarray(seen.residual) * weight) ** 2
     without = (np.asarray(seen.residual) + np.asarray(seen.lensed_source)) * weight
@@ -143,6 +146,7 @@ def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, 
         pictures=seen,
         frame=frame,
         arcs=arcs,
+        spots=lensed.spots,
         chi_squared=float(chi[weight > 0].mean()),
         chi_squared_arcs=float(chi[arcs].mean()) if arcs.any() else float("nan"),
         explained=float(1.0 - chi[arcs].sum() / (without[arcs] ** 2).sum()) if arcs.any() else float("nan"),

@@ -146,6 +146,7 @@ def draw_panel(
     curves: Sequence[np.ndarray] = (),
     position_angle_of_y: float | None = None,
     ticks: list[float] | None = None,
+    curve_color: str = CURVE_COLOR,
 ) -> Figure:
     """One image with its color bar, scale bar, curves and compass.
 
@@ -155,7 +156,7 @@ def draw_panel(
     extent : outer edges of the image, arcsec.
     window : the part of it that is shown, arcsec.
     used : (n_y, n_x) bool; the others are greyed.
-    curves : (n, 2) arrays of x, y in arcsec.
+    curves, curve_color : (n, 2) arrays of x, y in arcsec.
     position_angle_of_y : degrees; None draws no compass.
     """
     colors = colormaps[color_map]
@@ -170,9 +171,8 @@ def draw_panel(
     ink = "black" if color_map == DIVERGING or (used is not None and not used.all()) else "white"
     for curve in curves:
         points = np.asarray(curve, float).reshape(-1, 2)
-        axes.plot(
-            points[:, 0], points[:, 1], color=CURVE_COLOR, lw=1.0, path_effects=[withStroke(linewidth=2.0, foreground="black", alpha=0.35)]
-        )
+        edge = withStroke(linewidth=2.0, foreground="white" if curve_color == "black" else "black", alpha=0.35)
+        axes.plot(points[:, 0], points[:, 1], color=curve_color, lw=1.0, path_effects=[edge])
     axes.set_xlim(window[0], window[1])
     axes.set_ylim(window[2], window[3])
     _draw_scale_bar(axes, ink)

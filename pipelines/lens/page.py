@@ -13,24 +13,24 @@ from pipelines.lens.assess import Assessment, Seen, assess, at_bound
 from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
+from pipelines.lens.enclosed import mass_planes
 from pipelines.lens.export import EXPORTS
 from pipelines.lens.latents import LATENTS, left_out
 from pipelines.lens.linear import BANDS, OFFSET, SOURCE, lights_of, masses_of, source_plane
 from pipelines.lens.loader import read_truth
 from pipelines.lens.meanings import meaning
+from pipelines.lens.page_chain import healths, provenance, stage_rows, table_of
 from pipelines.lens.preparation_pictures import PreparationPlanes
 from pipelines.lens.prepare import prepare
-from pipelines.lens.report import (
+from pipelines.lens.report import write_report
+from pipelines.lens.report_content import (
     BandContent,
     Headline,
     ImagePlanes,
-    Link,
     Posterior,
     Quantity,
     ReportContent,
     SourcePlane,
-    StageRow,
-    write_report,
 )
 from pipelines.lens.strip import write_strip
 from pipelines.lens.verdict import verdict_of
@@ -53,11 +53,15 @@ class LensPage:
         target: Path,
         context: Mapping[str, Any],
     ) -> None:
-        """Write the report, and the thumbnails of campaign pages beside it; ``context`` has the command, the dataset's folder, the seed."""
+        """Write the report, and the thumbnails of campaign pages beside it.
+
+        ``context`` has the command, the dataset's folder, the seed, and where they are known why each stage was a hit or a run (``why``)
+        and the commands that write files for other tools (``exports``).
+        """
         found, image = assess(dataset, results), reference_of(dataset)
         last = list(results.values())[-1]
         verdict, reasons = verdict_of(found.measures)
-        latents = _latents(last)
+        parameters, latents = _parameters(last), _latents(last)
         mass = found.instance["mass"]
         curves = critical_curves(masses_of(found.instance), center=(float(mass.center_x), float(mass.center_y)))
         content = ReportContent(
@@ -77,16 +81,24 @@ class LensPage:
             digests={outcome.name: outcome.digest for outcome in outcomes},
             planes=_planes(image, found, curves),
             source=_source(found, curves),
+            center=(float(mass.center_x), float(mass.center_y)),
+            mass=mass_planes(found, last, curves),
             band=dataset.names[0] if isinstance(dataset, Bands) else "",
             bands=[_band(band, curves, last) for band in found.further],
-            parameters=_parameters(last),
+            parameters=parameters,
             latents=latents,
             preparation=_preparation(image, found),
             decisions=prepare(image).decisions,
-            prepared=_prepared(image),
-            stages=[_stage(outcome, results[outcome.name], links) for outcome in outcomes],
+            prepared=_prepared(image, found.spots),
+            stages=stage_rows(outcomes, results, links, context.get("why", {})),
+            health=healths(outcomes, results),
+            downloads=[
+                table_of("parameters.csv", "parameters of the last stage", parameters),
+                *([table_of("latents.csv", "derived quantities", latents)] if latents else []),
+            ],
+            exports=context.get("exports", {}),
             samples=_posterior(last),
-            provenance={},
+            provenance=provenance(last, context),
             truth=_truth(Path(str(context.get("dataset", ""))), last, latents),
         )
         write_report(content, target)
@@ -200,7 +212,7 @@ def _preparation(dataset: Imaging, found: Assessment) -> dict[str, Any]:
     return facts
 
 
-def _prepared(dataset: Imaging) -> PreparationPlanes | None:
+def _prepared(dataset: Imaging, spots: np.ndarray) -> PreparationPlanes | None:
     decided = prepare(dataset)
     sky, found = decided.sky, decided.surroundings
     if sky is None or found is None:
@@ -216,22 +228,7 @@ def _prepared(dataset: Imaging) -> PreparationPlanes | None:
         center=decided.center,
         mask_radius=decided.mask_radius,
         position_angle_of_y=dataset.position_angle_of_y,
-    )
-
-
-def _stage(outcome: StageOutcome, result: Result, links: Sequence[Mapping[str, Any]]) -> StageRow:
-    own = [link for link in links if link["stage"] == outcome.name]
-    return StageRow(
-        name=outcome.name,
-        search=str(result.samples_summary.diagnostics.get("search", "")),
-        is_cached=outcome.cached,
-        n_calls=outcome.n_calls,
-        log_evidence=outcome.log_evidence,
-        log_evidence_error=outcome.log_evidence_error,
-        grade=outcome.grade,
-        seconds=outcome.seconds,
-        links=[Link(kind=link["kind"], what=link["what"], why=link["why"], source=link["source"]) for link in own],
-        diagnostics=dict(result.samples_summary.diagnostics),
+        positions=spots,
     )
 
 

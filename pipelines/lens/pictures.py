@@ -17,6 +17,7 @@ from fitcore.errors import DataError
 from fitcore.exports import NOT_IN_FONT
 from pipelines.lens.drawing import DIVERGING, draw_panel, encoded, stretch
 from pipelines.lens.meanings import PARAMETERS
+from pipelines.lens.plots import Panel
 
 RESIDUAL_LIMIT = 5.0
 CORNER_WIDTH = 1500  # pixels
@@ -126,17 +127,6 @@ class Posterior:
             raise DataError(f"log_weight has shape {np.shape(self.log_weight)}: allowed is {shape[:1]}, one for each sample")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One finished picture with its words; ``picture`` is a data URI, or None with the reason in ``caption``."""
-
-    title: str
-    caption: str
-    picture: str | None
-    width: int = 0
-    height: int = 0
-
-
 # ---- the six panels ------------------------------------------------------------------------------------------------------------------
 
 
@@ -173,8 +163,8 @@ def panels(planes: ImagePlanes, source: SourcePlane | None) -> tuple[Panel, ...]
 
     residual = planes.residual
     first = [
-        panel("Data", f"Asinh stretch{unit}; critical curves in blue.", planes.data, whole, curves=planes.critical_curves),
-        panel("Model", "Same stretch as the data.", planes.model, whole),
+        panel("Data", f"Asinh stretch{unit}.", planes.data, whole),
+        panel("Model", "Same stretch as the data; critical curves in blue.", planes.model, whole, curves=planes.critical_curves),
         panel("Residual", _residual_words(residual), residual, Normalize(-RESIDUAL_LIMIT, RESIDUAL_LIMIT),
               color_map=DIVERGING, ticks=[-5.0, -2.5, 0.0, 2.5, 5.0]),
     ]  # fmt: skip
