@@ -26,6 +26,7 @@ from flows import catalogue
 from flows.attempts import unfinished_attempts
 from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
+from flows.reasons import exports_of, reasons
 from flows.records import command_of, in_force, links_of, record, refuse_others, report_path
 from flows.settings import read
 
@@ -105,7 +106,13 @@ class Worker:
             if operation == "page":
                 refuse_others(pipeline, dataset, store, request)
             outcomes = self._outcomes(results, store, request["cached"])
-            context = {"command": command_of(request), "dataset": request["dataset"], "seed": seed}
+            context = {
+                "command": command_of(request),
+                "dataset": request["dataset"],
+                "seed": seed,
+                "why": reasons(outcomes, store, dataset.name),
+                "exports": exports_of(request, dataset.name),
+            }
             page = catalogue.page(entry.name)
             page.report(dataset, results, outcomes, links=links_of(pipeline), target=Path(request["target"]), context=context)
             if operation == "report":

@@ -147,6 +147,7 @@ def draw_panel(
     position_angle_of_y: float | None = None,
     ticks: list[float] | None = None,
     curve_color: str = CURVE_COLOR,
+    width: float = WIDTH,
 ) -> Figure:
     """One image with its color bar, scale bar, curves and compass.
 
@@ -158,11 +159,12 @@ def draw_panel(
     used : (n_y, n_x) bool; the others are greyed.
     curves, curve_color : (n, 2) arrays of x, y in arcsec.
     position_angle_of_y : degrees; None draws no compass.
+    width : of the figure, inches.
     """
     colors = colormaps[color_map]
     ratio = (window[3] - window[2]) / (window[1] - window[0])
-    height = WIDTH * min(max(ratio, 1 / 3), 3.0) + BAR_HEIGHT  # a frame narrower than that is shown with white beside it
-    figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor="white")
+    height = width * min(max(ratio, 1 / 3), 3.0) + BAR_HEIGHT  # a frame narrower than that is shown with white beside it
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     bottom = BAR_HEIGHT / height
     axes = figure.add_axes((0.0, bottom, 1.0, 1.0 - bottom))

@@ -62,10 +62,10 @@ def mass_panels(planes: MassPlanes) -> tuple[Panel, Panel, Panel]:
     """Convergence, magnification and profile."""
     sky = {"curves": planes.critical_curves, "position_angle_of_y": planes.position_angle_of_y}
     positive = np.where(planes.convergence > 0, planes.convergence, CONVERGENCE[0])
-    first = draw_panel(positive, planes.extent, planes.extent, LogNorm(*CONVERGENCE), ticks=[0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0], **sky)
+    first = draw_panel(positive, planes.extent, planes.extent, LogNorm(*CONVERGENCE), ticks=[0.1, 0.2, 0.5, 1.0, 2.0], **sky)
     second = draw_panel(
         np.clip(planes.magnification, *MAGNIFICATION), planes.extent, planes.extent, LogNorm(*MAGNIFICATION),
-        ticks=[0.1, 1.0, 10.0, 100.0], **sky,
+        ticks=[0.2, 1.0, 5.0, 20.0], **sky,
     )  # fmt: skip
     return (
         finished("Convergence", "Surface density over the critical one, best fit; logarithmic. Critical curves in blue.", first),
@@ -92,7 +92,6 @@ def _profile(planes: MassPlanes) -> Panel:
     plain_numbers(lower, x=nice_ticks(float(radius[0]), float(radius[-1])))
     name_axes(upper, y="mean convergence")
     name_axes(lower, x="radius [arcsec]", y=r"mass within [$M_\odot$]" if is_mass else r"enclosed [arcsec$^2$]")
-    figure.align_ylabels()
     error = 0.5 * (found.upper - found.lower)
     words = (
         f"Within circles around the mass's center: median and 68 %. Orange: the mean is one at {found.median:.4f} ± {error:.4f} arcsec. "

@@ -1,4 +1,4 @@
-"""What a report tells of a chain: its stages, how far each moved the posterior, how the searches went, where all comes from, small files."""
+"""What a report tells of a chain: its stages, how far each moved the posterior, how searches went, where all comes from, and files."""
 
 from __future__ import annotations
 
@@ -82,6 +82,8 @@ def provenance(last: Result, context: Mapping[str, Any]) -> dict[str, Any]:
     if context.get("dataset"):
         facts["data"] = str(Path(str(context["dataset"])))
     facts.update({key: told[key] for key in ABOUT if key in told})
+    if isinstance(facts.get("device"), Mapping):
+        facts["device"] = facts["device"].get("kind", "")
     versions = told.get("versions")
     if isinstance(versions, Mapping):
         facts.update({f"{name} version": version for name, version in versions.items()})

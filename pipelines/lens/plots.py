@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import blended_transform_factory
 
 from pipelines.lens.drawing import BAR_HEIGHT, DOTS_PER_INCH, WIDTH, encoded
 
 INK, BLUE, BAND, ORANGE, FAINT = "#16191f", "#31407a", "#b9c0dc", "#c2410c", "#dfe2e7"
-HEIGHT = WIDTH + BAR_HEIGHT
-"""Inches: as high as a picture with its color bar, so that a row of the gallery is even."""
+NARROW = 2.7
+"""Inches: of the figures of a row of four."""
 WORDS, NUMBERS = 8.5, 8.0
 
 
@@ -37,11 +38,12 @@ def finished(title: str, caption: str, figure: Figure) -> Panel:
     return Panel(title=title, caption=caption, picture=picture, width=width, height=height)
 
 
-def diagram(n: int = 1, *, height: float = HEIGHT, ratios: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
-    """A figure with ``n`` axes above each other that share x; ``height`` in inches."""
-    figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor="white")
+def diagram(n: int = 1, *, width: float = WIDTH, ratios: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
+    """A figure of ``width`` inches with ``n`` axes above each other that share x, as high as a picture of the sky with its color bar."""
+    height = width + BAR_HEIGHT
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
-    grid = {"left": 0.16, "right": 0.965, "bottom": 0.44 / height, "top": 1.0 - 0.08 / height, "hspace": 0.09}
+    grid = {"left": 0.58 / width, "right": 0.965, "bottom": 0.44 / height, "top": 1.0 - 0.08 / height, "hspace": 0.09}
     found: Any = figure.subplots(n, 1, sharex=True, squeeze=False, height_ratios=ratios, gridspec_kw=grid)
     every = [row[0] for row in found]
     for axes in every:
@@ -63,7 +65,7 @@ def name_axes(axes: Axes, *, x: str = "", y: str = "") -> None:
         axes.set_xlabel(x, size=WORDS, labelpad=2)
     if y:
         axes.set_ylabel(y, size=WORDS)
-        axes.yaxis.set_label_coords(-0.125, 0.5)
+        axes.yaxis.set_label_coords(0.12, 0.5, transform=blended_transform_factory(axes.figure.dpi_scale_trans, axes.transAxes))
 
 
 def plain_numbers(axes: Axes, *, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
@@ -82,6 +84,6 @@ def nice_ticks(low: float, high: float, steps: Sequence[float] = (1.0, 2.0, 5.0)
     return inside if len(inside) <= 7 or len(steps) == 1 else nice_ticks(low, high, (1.0,))
 
 
-def explain(axes: Axes, where: str = "best") -> None:
+def explain(axes: Axes, where: Any) -> None:
     """The legend."""
     axes.legend(fontsize=NUMBERS, frameon=False, loc=where, handlelength=1.4, borderaxespad=0.2, labelspacing=0.3)

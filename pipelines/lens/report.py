@@ -89,7 +89,7 @@ def _stage(stage: StageRow) -> dict[str, Any]:
         "calls": f"{stage.n_calls:,}",
         "time": duration(stage.seconds),
         "links": [{"link": link, "kind": LINK_KINDS[link.kind]} for link in stage.links],
-        "noted": [(row, spoken(row.value)) for row in noted if row.title],
+        "noted": [(row, plain(row.value, 4) if isinstance(row.value, float) else spoken(row.value)) for row in noted if row.title],
         "rest": [(row.key, spoken(row.value)) for row in noted if not row.title],
         "moved": [
             {

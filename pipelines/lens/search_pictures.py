@@ -49,7 +49,7 @@ class SearchHealth:
 
     @property
     def overhead(self) -> float:
-        """Seconds that were neither compilation nor evaluation; NaN where these were not recorded."""
+        """Seconds of everything else, the search's own work first; NaN where the others were not recorded."""
         return self.seconds - self.seconds_compiling - self.seconds_likelihood
 
 

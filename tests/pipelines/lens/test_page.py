@@ -15,7 +15,7 @@ import pytest
 from fitcore import walk
 from pipelines.lens import page as module
 from pipelines.lens.page import PAGE
-from pipelines.lens.report import ReportContent
+from pipelines.lens.report_content import ReportContent
 
 
 @pytest.fixture(scope="module")
