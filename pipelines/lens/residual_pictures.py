@@ -92,8 +92,8 @@ def _worst(patch: Patch, residual: np.ndarray, planes: ImagePlanes) -> Panel:
         width=NARROW,
     )  # fmt: skip
     words = (
-        f"At ({_signed(patch.x)}, {_signed(patch.y)}) arcsec: its sum over {patch.side:.2f}″ squared is {_signed(patch.sigma, 1)} times the "
-        f"scatter of such sums ({_signed(patch.total, 1)} sigma of independent noise); its peak pixel {_signed(patch.peak, 1)} sigma."
+        f"At ({_signed(patch.x)}, {_signed(patch.y)}) arcsec: its sum over {patch.side:.2f}″ squared is {_signed(patch.sigma, 1)} times "
+        f"the scatter of such sums ({_signed(patch.total, 1)} sigma of independent noise); its peak pixel {_signed(patch.peak, 1)} sigma."
     )
     return finished("Worst patch", words, figure)
 
