@@ -97,7 +97,7 @@ def assess(dataset: Imaging | Bands, results: Mapping[str, Result]) -> Assessmen
 def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Result) -> Assessment:
     basin = results["basin"].samples_summary.diagnostics
     whole = last.max_log_likelihood_instance
-    seen = _seen(reference_of(dataset), band_of(whole, None), misfit_of(results, None))
+    seen = seen_in(reference_of(dataset), band_of(whole, None), misfit_of(results, None))
     # a chain of one stage has looked at the reference alone
     further = _further(dataset, whole, results) if isinstance(dataset, Bands) and BANDS in whole else ()
     mass, shear, first = whole["mass"], whole["shear"], lights_of(whole[LENS_LIGHT])[0]
@@ -130,7 +130,8 @@ def misfit_of(results: Mapping[str, Result], band: str | None) -> Misfit | None:
     return Misfit.of(finder, band) if is_noted(finder.samples_summary.diagnostics) else None
 
 
-def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, name: str = "") -> Seen:
+def seen_in(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, name: str = "") -> Seen:
+    """One instance in one image, with the misfit in the noise of the fit."""
     analysis = LensAnalysis(dataset, misfit=misfit)
     frame = analysis.plain_frame
     seen = _pictures(instance, analysis.frame.whole())
@@ -155,7 +156,7 @@ def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, 
 
 def _further(dataset: Bands, instance: Mapping[str, Any], results: Mapping[str, Result]) -> tuple[Seen, ...]:
     pairs = zip(dataset.names[1:], dataset.images[1:], strict=True)
-    return tuple(_seen(image, band_of(instance, name), misfit_of(results, name), name) for name, image in pairs)
+    return tuple(seen_in(image, band_of(instance, name), misfit_of(results, name), name) for name, image in pairs)
 
 
 def _measures_of(band: Seen) -> BandMeasures:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fitcore import Result, StageOutcome, __version__
-from pipelines.lens.assess import Assessment, Seen, assess, at_bound
+from pipelines.lens.assess import FINDER, Assessment, Seen, assess, at_bound, misfit_of, seen_in
 from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
 from pipelines.lens.enclosed import mass_planes
 from pipelines.lens.export import EXPORTS
 from pipelines.lens.latents import LATENTS, left_out
-from pipelines.lens.linear import BANDS, OFFSET, SOURCE, lights_of, masses_of, source_plane
+from pipelines.lens.linear import BANDS, OFFSET, SOURCE, band_of, lights_of, masses_of, source_plane
 from pipelines.lens.loader import read_truth
 from pipelines.lens.meanings import meaning
 from pipelines.lens.page_chain import healths, provenance, stage_rows, table_of
 from pipelines.lens.preparation_pictures import PreparationPlanes
 from pipelines.lens.prepare import prepare
-from pipelines.lens.report import write_report
+from pipelines.lens.report import render, write_page, write_report
 from pipelines.lens.report_content import (
     BandContent,
     Headline,
@@ -104,6 +105,51 @@ class LensPage:
         write_report(content, target)
         write_strip(content.planes, content.source, target.with_suffix(".webp"))
 
+    def preview(
+        self,
+        dataset: Imaging | Bands,
+        results: Mapping[str, Result],
+        outcomes: Sequence[StageOutcome],
+        *,
+        links: Sequence[Mapping[str, Any]],
+        target: Path,
+        context: Mapping[str, Any],
+        best: Mapping[str, float],
+        instance: Mapping[str, Any],
+        running: str,
+    ) -> Callable[[], Path]:
+        """The same page of a search that is running, as `report` draws it of what is known by now; what is returned writes it.
+
+        ``results`` and ``outcomes`` are those of the stages that are done, ``best`` the parameters of the best point so far and
+        ``instance`` its tree; ``running`` says how far the search is.
+        """
+        image = reference_of(dataset)
+        found = seen_in(image, band_of(instance, None), misfit_of(results, None) if FINDER in results else None)
+        mass = found.instance["mass"]
+        center = (float(mass.center_x), float(mass.center_y))
+        curves = critical_curves(masses_of(found.instance), center=center)
+        content = ReportContent(
+            name=dataset.name,
+            verdict="running",
+            reasons=[running, "a preview: the report takes its place when the chain is done"],
+            headline=Headline(chi_squared_per_pixel=found.chi_squared, chi_squared_per_pixel_arcs=found.chi_squared_arcs),
+            command=str(context.get("command", "")),
+            version=__version__,
+            seed=context.get("seed"),
+            digests={outcome.name: outcome.digest for outcome in outcomes},
+            planes=_planes(image, found, curves),
+            source=_source(found, curves),
+            center=center,
+            band=dataset.names[0] if isinstance(dataset, Bands) else "",
+            parameters=[_best(path, value) for path, value in best.items()],
+            decisions=prepare(image).decisions,
+            prepared=_prepared(image, found.spots),
+            stages=stage_rows(outcomes, results, links, {}),
+            health=healths(outcomes, results),
+        )
+        page = render(content)
+        return lambda: write_page(page, target)
+
 
 Curves = Sequence[CriticalCurve]
 
@@ -176,6 +222,11 @@ def _parameters(last: Result) -> list[Quantity]:
             )
         )
     return rows
+
+
+def _best(path: str, value: float) -> Quantity:
+    """A parameter of which the best value is known, and nothing else."""
+    return Quantity(path=path, unit=meaning(path).unit, median=math.nan, lower=math.nan, upper=math.nan, best=value)
 
 
 def _latents(last: Result) -> list[Quantity]:

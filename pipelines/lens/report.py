@@ -179,8 +179,17 @@ def render(content: ReportContent) -> str:
     return environment.get_template("lens.html.j2").render(_view(content))
 
 
+def write_page(page: str, target: Path) -> Path:
+    """Write a rendered page, all at once; see `write_report`."""
+    data = page.encode("utf-8")
+    with durable.explaining(target, "writing the report"):
+        durable.make_folder(target.parent)
+        durable.replace(target, data)
+    return target
+
+
 def write_report(content: ReportContent, target: Path) -> Path:
-    """Write the report, all at once: a reader sees the old file or the new one.
+    """Write the report, all at once: a reader sees the old file or the new one. Its preview, ``NAME.running.html`` beside it, goes.
 
     Parameters
     ----------
@@ -194,8 +203,6 @@ def write_report(content: ReportContent, target: Path) -> Path:
     ------
     StoreError : the disk is full or the folder cannot be written.
     """
-    page = render(content).encode("utf-8")
-    with durable.explaining(target, "writing the report"):
-        durable.make_folder(target.parent)
-        durable.replace(target, page)
+    write_page(render(content), target)
+    durable.discard(target.with_name(f"{target.stem}.running.html"))
     return target
