@@ -35,7 +35,7 @@ def written(store: Path, name: str, folder: Path, cache: Path, dataset: Path | N
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(
         command,
-        env={**os.environ, "FITCORE_CACHE": str(cache)},
+        env={**{key: value for key, value in os.environ.items() if not key.startswith("JAX_")}, "FITCORE_CACHE": str(cache)},
         capture_output=True,
         text=True,
         timeout=LIMIT,

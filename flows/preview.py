@@ -21,12 +21,24 @@ from fitcore.search.base import ProgressEvent
 from flows import catalogue
 from flows.records import command_of, links_of, report_path
 
-SECONDS_BEFORE, SECONDS_BETWEEN = 45.0, 60.0
+SECONDS_BEFORE, SECONDS_BETWEEN = 300.0, 60.0
+"""Before the first of a process, which imports what draws and takes the longest: some 5 s of processor time; and between two, at least."""
 SHARE = 50.0
-"""So many times its own cost in processor time passes between two previews."""
+"""So many times its own cost in processor time passes after a preview."""
 MOST_FAILURES = 3
 SECONDS_AT_END = 2.0
 """That the end of a search waits for a preview: a thread within compiled code may take the process's exit code with it."""
+
+
+class Allowance:
+    """When the next preview of a process may be drawn; shared by its searches, so that many short ones do not pay each."""
+
+    def __init__(self) -> None:
+        self.due = time.monotonic() + SECONDS_BEFORE
+
+    def spent(self, seconds: float) -> None:
+        """Take note of what one has cost, in seconds of processor time."""
+        self.due = time.monotonic() + max(SECONDS_BETWEEN, SHARE * seconds)
 
 
 class Preview:
@@ -35,25 +47,26 @@ class Preview:
     Parameters
     ----------
     draw : makes the page of an event, and returns what writes it.
+    allowance : when it may.
 
     Attributes
     ----------
     n_shown, n_failed, last_failure : previews that were written, that failed, and how the last one did.
     """
 
-    def __init__(self, draw: Callable[[ProgressEvent], Callable[[], object]]) -> None:
+    def __init__(self, draw: Callable[[ProgressEvent], Callable[[], object]], allowance: Allowance) -> None:
         self.draw = draw
+        self.allowance = allowance
         self.n_shown = 0
         self.n_failed = 0
         self.last_failure = ""
-        self._due = time.monotonic() + SECONDS_BEFORE
         self._is_closed = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def __call__(self, event: ProgressEvent) -> None:
         """Draw this event where it has a best point, enough time has passed, and nothing is being drawn."""
-        if event.u_best is None or self._is_closed or self.n_failed >= MOST_FAILURES or time.monotonic() < self._due:
+        if event.u_best is None or self._is_closed or self.n_failed >= MOST_FAILURES or time.monotonic() < self.allowance.due:
             return
         if self._thread is not None and self._thread.is_alive():
             return
@@ -72,7 +85,7 @@ class Preview:
             self.n_failed += 1
             self.last_failure = f"{type(error).__name__}: {error}"
         finally:
-            self._due = time.monotonic() + max(SECONDS_BETWEEN, SHARE * (time.thread_time() - start))
+            self.allowance.spent(time.thread_time() - start)
 
     def wait(self, seconds: float) -> bool:
         """Wait for the preview that is being drawn, at most so long; whether none is now."""
@@ -92,7 +105,9 @@ def preview_path(report: Path) -> Path:
     return report.with_name(f"{report.stem}.running.html")
 
 
-def preview_of(request: Mapping[str, Any], entry: catalogue.Entry, pipeline: Pipeline, dataset: Any, store: Store) -> Preview:
+def preview_of(
+    request: Mapping[str, Any], entry: catalogue.Entry, pipeline: Pipeline, dataset: Any, store: Store, allowance: Allowance
+) -> Preview:
     """The preview of one stage of a chain."""
 
     def draw(event: ProgressEvent) -> Callable[[], object]:
@@ -115,4 +130,4 @@ def preview_of(request: Mapping[str, Any], entry: catalogue.Entry, pipeline: Pip
             running=f"stage {stage.name}, {event.phase}: {event.n_calls:,} calls, as of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         )
 
-    return Preview(draw)
+    return Preview(draw, allowance)

@@ -25,7 +25,7 @@ from fitcore.store.attempts import RUNNING
 from fitcore.stored import latents_part
 from flows import catalogue
 from flows.attempts import unfinished_attempts
-from flows.preview import preview_of
+from flows.preview import Allowance, preview_of
 from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
 from flows.reasons import exports_of, reasons
@@ -45,6 +45,7 @@ class Worker:
         self.is_stopping = False  # no Event: a second signal within its set() would wait for the first for ever
         self._lock = threading.RLock()  # a warning may come up while an event is being written
         self._datasets: dict[tuple[str, str], Any] = {}
+        self._allowance = Allowance()
         self._last = 0.0
         self._phase = ""
 
@@ -114,7 +115,7 @@ class Worker:
 
     def _stage(self, request: dict[str, Any], entry: catalogue.Entry, pipeline: Pipeline, dataset: Any, store: Store) -> dict[str, Any]:
         """Search, with a preview of the report now and then."""
-        preview = preview_of(request, entry, pipeline, dataset, store)
+        preview = preview_of(request, entry, pipeline, dataset, store, self._allowance)
         seed = pipeline.stage_seed(request["seed"], request["stage"])
 
         def progress(event: ProgressEvent) -> None:

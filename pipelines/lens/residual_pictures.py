@@ -101,4 +101,5 @@ def _worst(patch: Patch, residual: np.ndarray, planes: ImagePlanes) -> Panel:
 def _signed(value: float, decimals: int = 2) -> str:
     if not np.isfinite(value):
         return "unknown"
-    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:+.{decimals}f}"
+    return (text if text.strip("+-0.") else text[1:]).replace("-", "\N{MINUS SIGN}")

@@ -12,7 +12,7 @@ import pytest
 
 from fitcore.search.base import ProgressEvent
 from flows import preview as module
-from flows.preview import Preview, preview_path
+from flows.preview import Allowance, Preview, preview_path
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def event(n_calls: int = 1, best: Any = 0.5) -> ProgressEvent:
 
 def test_an_event_with_a_best_point_is_drawn() -> None:
     written: list[int] = []
-    preview = Preview(lambda found: lambda: written.append(found.n_calls))
+    preview = Preview(lambda found: lambda: written.append(found.n_calls), Allowance())
     preview(event(3, best=None))
     assert preview.wait(1.0)
     assert written == []
@@ -41,13 +41,13 @@ def test_an_event_with_a_best_point_is_drawn() -> None:
 def test_it_waits_at_first_and_between(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS_BEFORE", 60.0)
     written: list[int] = []
-    preview = Preview(lambda found: lambda: written.append(found.n_calls))
+    preview = Preview(lambda found: lambda: written.append(found.n_calls), Allowance())
     preview(event())
     assert preview.wait(1.0)
     assert written == []
     monkeypatch.setattr(module, "SECONDS_BEFORE", 0.0)
     monkeypatch.setattr(module, "SECONDS_BETWEEN", 60.0)
-    preview = Preview(lambda found: lambda: written.append(found.n_calls))
+    preview = Preview(lambda found: lambda: written.append(found.n_calls), Allowance())
     for n_calls in (1, 2, 3):
         preview(event(n_calls))
         assert preview.wait(5.0)
@@ -63,10 +63,10 @@ def test_the_next_one_waits_for_fifty_times_the_cost(monkeypatch: pytest.MonkeyP
             pass
         return lambda: None
 
-    preview = Preview(costly)
+    preview = Preview(costly, Allowance())
     preview(event())
     assert preview.wait(10.0)
-    assert preview._due - time.monotonic() > 2.0
+    assert preview.allowance.due - time.monotonic() > 2.0
     preview(event())
     assert preview.n_shown == 1
 
@@ -79,7 +79,7 @@ def test_news_are_not_held_up_and_only_one_is_drawn_at_a_time() -> None:
         go.wait(10.0)
         return lambda: None
 
-    preview = Preview(slow)
+    preview = Preview(slow, Allowance())
     preview(event(1))
     assert started.wait(5.0)
     start = time.monotonic()
@@ -98,7 +98,7 @@ def test_nothing_is_written_after_the_end(monkeypatch: pytest.MonkeyPatch) -> No
         go.wait(10.0)
         return lambda: written.append(1)
 
-    preview = Preview(slow)
+    preview = Preview(slow, Allowance())
     preview(event())
     preview.close()
     go.set()
@@ -117,7 +117,7 @@ def test_failures_are_counted_and_it_gives_up(error: BaseException) -> None:
         tried.append(1)
         raise error
 
-    preview = Preview(failing)
+    preview = Preview(failing, Allowance())
     for _ in range(6):
         preview(event())
         assert preview.wait(5.0)
