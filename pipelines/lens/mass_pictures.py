@@ -12,6 +12,8 @@ from pipelines.lens.plots import BAND, BLUE, INK, ORANGE, Panel, diagram, finish
 CONVERGENCE = (0.05, 5.0)
 MAGNIFICATION = (0.1, 100.0)
 """Limits of the color bars: below and above them the picture has its ends' colors."""
+MASS_UNIT = 1e10
+"""Solar masses, of the axis of the enclosed mass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,9 @@ def _profile(planes: MassPlanes) -> Panel:
     radius, found = planes.radius, planes.einstein_radius
     figure, (upper, lower) = diagram(2)
     is_mass = bool(np.isfinite(planes.critical_mass))
-    for axes, (low, middle, high) in ((upper, planes.mean_convergence), (lower, planes.enclosed)):
+    enclosed = planes.enclosed / (MASS_UNIT if is_mass else 1.0)
+    for axes, rows in ((upper, planes.mean_convergence), (lower, enclosed)):
+        low, middle, high = rows
         if np.isfinite(planes.arcs).all():
             axes.axvspan(*planes.arcs, color="#f0f2fa", lw=0, zorder=0)
         axes.fill_between(radius, low, high, color=BAND, lw=0)
@@ -88,10 +92,11 @@ def _profile(planes: MassPlanes) -> Panel:
         axes.set_yscale("log")
     upper.axhline(1.0, color=INK, lw=0.6)
     upper.set_xlim(radius[0], radius[-1])
-    plain_numbers(upper, y=nice_ticks(float(planes.mean_convergence.min()), float(planes.mean_convergence.max())))
     plain_numbers(lower, x=nice_ticks(float(radius[0]), float(radius[-1])))
+    for axes, rows in ((upper, planes.mean_convergence), (lower, enclosed)):
+        plain_numbers(axes, y=nice_ticks(float(rows.min()), float(rows.max())))
     name_axes(upper, y="mean convergence")
-    name_axes(lower, x="radius [arcsec]", y=r"mass within [$M_\odot$]" if is_mass else r"enclosed [arcsec$^2$]")
+    name_axes(lower, x="radius [arcsec]", y=r"mass within [$10^{10}\ M_\odot$]" if is_mass else r"enclosed [arcsec$^2$]")
     error = 0.5 * (found.upper - found.lower)
     words = (
         f"Within circles around the mass's center: median and 68 %. Orange: the mean is one at {found.median:.4f} ± {error:.4f} arcsec. "

@@ -181,7 +181,7 @@ def _band(found: Seen, curves: Curves, last: Result) -> BandContent:
     shifts = ", ".join(f"{1e3 * median[path]:+.1f} ± {500 * (upper[path] - lower[path]):.1f}" for path in paths)
     return BandContent(
         name=found.name,
-        offset=f"offset from the first band, x and y: {shifts} milliarcsec",
+        offset=f"offset from the first band, x and y: {shifts} milliarcsec".replace("-", "\N{MINUS SIGN}"),
         planes=_planes(found.dataset, found, curves),
         source=_source(found, curves),
         chi_squared_per_pixel=found.chi_squared,

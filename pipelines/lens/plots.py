@@ -65,7 +65,7 @@ def name_axes(axes: Axes, *, x: str = "", y: str = "") -> None:
         axes.set_xlabel(x, size=WORDS, labelpad=2)
     if y:
         axes.set_ylabel(y, size=WORDS)
-        axes.yaxis.set_label_coords(0.12, 0.5, transform=blended_transform_factory(axes.figure.dpi_scale_trans, axes.transAxes))
+        axes.yaxis.set_label_coords(0.185, 0.5, transform=blended_transform_factory(axes.figure.dpi_scale_trans, axes.transAxes))
 
 
 def plain_numbers(axes: Axes, *, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
