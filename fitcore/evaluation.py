@@ -6,8 +6,10 @@ batch shape, so that a search compiles once; it counts calls and NaNs. No sampli
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fitcore import backend as _backend  # isort: skip
@@ -45,6 +47,38 @@ def named(paths: tuple[str, ...], theta: Array) -> str:
     return ", ".join(f"{path} = {value!r}" for path, value in zip(paths, np.asarray(theta, dtype=float).tolist(), strict=True))
 
 
+class Clock:
+    """Seconds that a likelihood took: the first evaluation of each kind, in which JAX compiles, and all others.
+
+    Attributes
+    ----------
+    first, rest : seconds; the first are told as those of compiling, though they hold one evaluation too.
+    """
+
+    def __init__(self) -> None:
+        self.first = 0.0
+        self.rest = 0.0
+        self._seen: set[str] = set()
+
+    @contextmanager
+    def running(self, kind: str) -> Iterator[None]:
+        """Around one evaluation."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - start
+            if kind in self._seen:
+                self.rest += seconds
+            else:
+                self._seen.add(kind)
+                self.first += seconds
+
+    def to_dict(self) -> dict[str, float]:
+        """For the record of a result; empty where nothing was evaluated, as by a search that has a likelihood of its own."""
+        return {"seconds_compiling": self.first, "seconds_likelihood": self.rest} if self._seen else {}
+
+
 class BatchedLikelihood:
     """Log-likelihoods of points of the unit cube, in batches of one fixed size.
 
@@ -59,6 +93,7 @@ class BatchedLikelihood:
     ----------
     n_calls : likelihoods asked for so far, padding not counted.
     n_nan : how many of them were NaN.
+    clock : how long the evaluations took.
     """
 
     def __init__(self, analysis: Analysis, model: Model, *, n_batch: int = 32, n_threads: int = 1) -> None:
@@ -77,6 +112,7 @@ class BatchedLikelihood:
         self._pool = ThreadPoolExecutor(self.n_threads) if self.n_threads > 1 else None
         self._function = self._jax_function() if analysis.use_jax else self._numpy_function
         self._gradient: Callable[..., Any] | None = None
+        self.clock = Clock()
 
     def _scalar(self, theta: Any, arrays: Any = None) -> Any:
         value = self.analysis.with_traced_arrays(arrays).vector_likelihood(self.model)(theta)
@@ -161,7 +197,8 @@ class BatchedLikelihood:
         wanted = np.flatnonzero(allowed)
         for start in range(0, len(wanted), self.n_batch):
             rows = wanted[start : start + self.n_batch]
-            values[rows] = self._evaluate(thetas[rows])
+            with self.clock.running("values"):
+                values[rows] = self._evaluate(thetas[rows])
         self.n_calls += len(u)
         return self._checked(values, thetas, u)
 
@@ -235,9 +272,13 @@ class BatchedLikelihood:
         """Log-likelihoods and their gradients with respect to ``z`` of shape (n, n_dim) in probit space, point by point."""
         if self._gradient is None:
             self._gradient = compiled(jax.value_and_grad(self.at_probit))
-        pairs = [self._gradient(point, self._arrays) for point in np.asarray(z, dtype=np.float64)]
+        pairs = []
+        for point in np.asarray(z, dtype=np.float64):
+            with self.clock.running("gradients"):
+                value, gradient = self._gradient(point, self._arrays)
+                pairs.append((float(value), np.asarray(gradient)))
         self.n_calls += len(pairs)
-        return np.array([float(p[0]) for p in pairs]), np.array([np.asarray(p[1]) for p in pairs])
+        return np.array([value for value, _ in pairs]), np.array([gradient for _, gradient in pairs])
 
     def close(self) -> None:
         """End the threads."""

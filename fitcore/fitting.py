@@ -37,6 +37,7 @@ from fitcore.samples import Samples
 from fitcore.search.base import Problem, Progress, ProgressEvent, Search, SearchOutcome, silent
 from fitcore.store import Lease, Store
 from fitcore.store.internal import plain_internal
+from fitcore.store.machine import peak_memory
 from fitcore.store.temporary import removed_with, temporary_store
 from fitcore.stored import latents_part, n_latent_samples, store_latents, usable_record
 
@@ -247,7 +248,13 @@ def _search(
     finally:
         updates.close()
         likelihood.close()
-    facts: dict[str, Any] = {"seconds": time.monotonic() - start, "n_nan": likelihood.n_nan, "device": device_of(running).to_dict()}
+    facts: dict[str, Any] = {
+        "seconds": time.monotonic() - start,
+        **likelihood.clock.to_dict(),
+        "peak_memory_bytes": peak_memory(),
+        "n_nan": likelihood.n_nan,
+        "device": device_of(running).to_dict(),
+    }
     if updates.is_supported:
         facts["quick_updates"] = updates.account()
     return outcome, facts

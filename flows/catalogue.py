@@ -83,7 +83,11 @@ class Page(Protocol):
         target: Path,
         context: Mapping[str, Any],
     ) -> None:
-        """Write one self-contained HTML file; ``context`` has the command, the dataset's folder and the seed."""
+        """Write one self-contained HTML file.
+
+        ``context`` has the command, the dataset's folder and the seed; ``why`` each stage was a hit or a run, in words; and ``exports``,
+        the commands that write files for other tools, by what they write.
+        """
         ...
 
 

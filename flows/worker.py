@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,8 +25,10 @@ from fitcore.store.attempts import RUNNING
 from fitcore.stored import latents_part
 from flows import catalogue
 from flows.attempts import unfinished_attempts
+from flows.preview import Allowance, preview_of
 from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
+from flows.reasons import exports_of, reasons
 from flows.records import command_of, in_force, links_of, record, refuse_others, report_path
 from flows.settings import read
 
@@ -42,6 +45,7 @@ class Worker:
         self.is_stopping = False  # no Event: a second signal within its set() would wait for the first for ever
         self._lock = threading.RLock()  # a warning may come up while an event is being written
         self._datasets: dict[tuple[str, str], Any] = {}
+        self._allowance = Allowance()
         self._last = 0.0
         self._phase = ""
 
@@ -85,17 +89,7 @@ class Worker:
         if operation in ("stages", "latents_part", "attempts", "is_held"):
             return self._told(operation, entry, pipeline, dataset, store, seed)
         if operation == "stage":
-            outcome = run_stage(
-                **self._asked(request, pipeline, dataset, store),
-                progress=lambda event: self._progress(request, event),
-                stop=lambda: self.is_stopping,
-                about={"dataset": dataset.name, "command": command_of(request)},
-                provenance={
-                    "dataset": dataset.name,
-                    "settings": in_force(read(), request, pipeline.stage(request["stage"]), pipeline.stage_seed(seed, request["stage"])),
-                },
-            )
-            return {**outcome.to_dict(), "effort": asdict(store.effort(outcome.digest))}
+            return self._stage(request, entry, pipeline, dataset, store)
         if operation == "latents":
             self._news(request["stage"], "latents", n_calls=0)
             return asdict(run_latents(**self._asked(request, pipeline, dataset, store), device=request.get("device", "any")))
@@ -105,13 +99,41 @@ class Worker:
             if operation == "page":
                 refuse_others(pipeline, dataset, store, request)
             outcomes = self._outcomes(results, store, request["cached"])
-            context = {"command": command_of(request), "dataset": request["dataset"], "seed": seed}
+            context = {
+                "command": command_of(request),
+                "dataset": request["dataset"],
+                "seed": seed,
+                "why": reasons(outcomes, store, dataset.name),
+                "exports": exports_of(request, dataset.name),
+            }
             page = catalogue.page(entry.name)
             page.report(dataset, results, outcomes, links=links_of(pipeline), target=Path(request["target"]), context=context)
             if operation == "report":
                 record(store, entry, dataset, results, outcomes, request)
             return request["target"]
         raise ValueError(f"unknown operation {operation!r}")
+
+    def _stage(self, request: dict[str, Any], entry: catalogue.Entry, pipeline: Pipeline, dataset: Any, store: Store) -> dict[str, Any]:
+        """Search, with a preview of the report now and then."""
+        preview = preview_of(request, entry, pipeline, dataset, store, self._allowance)
+        seed = pipeline.stage_seed(request["seed"], request["stage"])
+
+        def progress(event: ProgressEvent) -> None:
+            preview(event)
+            self._progress(request, event)
+
+        with closing(preview):
+            outcome = run_stage(
+                **self._asked(request, pipeline, dataset, store),
+                progress=progress,
+                stop=lambda: self.is_stopping,
+                about={"dataset": dataset.name, "command": command_of(request)},
+                provenance={
+                    "dataset": dataset.name,
+                    "settings": in_force(read(), request, pipeline.stage(request["stage"]), seed),
+                },
+            )
+        return {**outcome.to_dict(), "effort": asdict(store.effort(outcome.digest))}
 
     def _asked(self, request: dict[str, Any], pipeline: Pipeline, dataset: Any, store: Store) -> dict[str, Any]:
         """What a search and the computation of latent variables are told alike."""

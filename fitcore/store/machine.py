@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 from pathlib import Path
 
 KIB = 1024
@@ -26,6 +27,11 @@ def available_memory(root: Path = Path("/")) -> float | None:
     """
     found = [value for value in (_free(root), *(_left(root, *files) for files in CGROUPS), _limit_of_process(root)) if value is not None]
     return max(0.0, min(found)) if found else None
+
+
+def peak_memory() -> float:
+    """Bytes of memory that this process had at most so far."""
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1.0 if sys.platform == "darwin" else KIB)
 
 
 def _text(path: Path) -> str:

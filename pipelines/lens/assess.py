@@ -46,6 +46,7 @@ class Seen:
     dataset : the image.
     instance, pictures, frame : the best fit, and the window it is on, with the noise alone; planes are (v, v).
     arcs : True where the lensed source was seen before any lens model.
+    spots : bright spots of the arcs, arcsec, (n, 2).
     chi_squared, chi_squared_arcs : per used pixel, over all and in the arcs.
     explained : fraction of the arcs' chi^2 that the source explains; NaN where no arcs are seen.
     """
@@ -56,6 +57,7 @@ class Seen:
     pictures: Pictures
     frame: Frame
     arcs: NDArray[np.bool_]
+    spots: Array
     chi_squared: float
     chi_squared_arcs: float
     explained: float
@@ -95,7 +97,7 @@ def assess(dataset: Imaging | Bands, results: Mapping[str, Result]) -> Assessmen
 def _assessed(dataset: Imaging | Bands, results: Mapping[str, Result], last: Result) -> Assessment:
     basin = results["basin"].samples_summary.diagnostics
     whole = last.max_log_likelihood_instance
-    seen = _seen(reference_of(dataset), band_of(whole, None), misfit_of(results, None))
+    seen = seen_in(reference_of(dataset), band_of(whole, None), misfit_of(results, None))
     # a chain of one stage has looked at the reference alone
     further = _further(dataset, whole, results) if isinstance(dataset, Bands) and BANDS in whole else ()
     mass, shear, first = whole["mass"], whole["shear"], lights_of(whole[LENS_LIGHT])[0]
@@ -128,11 +130,13 @@ def misfit_of(results: Mapping[str, Result], band: str | None) -> Misfit | None:
     return Misfit.of(finder, band) if is_noted(finder.samples_summary.diagnostics) else None
 
 
-def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, name: str = "") -> Seen:
+def seen_in(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, name: str = "") -> Seen:
+    """One instance in one image, with the misfit in the noise of the fit."""
     analysis = LensAnalysis(dataset, misfit=misfit)
     frame = analysis.plain_frame
     seen = _pictures(instance, analysis.frame.whole())
-    arcs = seen_arcs(dataset, analysis.preparation, frame).mask
+    lensed = seen_arcs(dataset, analysis.preparation, frame)
+    arcs = lensed.mask
     weight = np.asarray(frame.weight)
     chi = (np.asarray(seen.residual) * weight) ** 2
     without = (np.asarray(seen.residual) + np.asarray(seen.lensed_source)) * weight
@@ -143,6 +147,7 @@ def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, 
         pictures=seen,
         frame=frame,
         arcs=arcs,
+        spots=lensed.spots,
         chi_squared=float(chi[weight > 0].mean()),
         chi_squared_arcs=float(chi[arcs].mean()) if arcs.any() else float("nan"),
         explained=float(1.0 - chi[arcs].sum() / (without[arcs] ** 2).sum()) if arcs.any() else float("nan"),
@@ -151,7 +156,7 @@ def _seen(dataset: Imaging, instance: Mapping[str, Any], misfit: Misfit | None, 
 
 def _further(dataset: Bands, instance: Mapping[str, Any], results: Mapping[str, Result]) -> tuple[Seen, ...]:
     pairs = zip(dataset.names[1:], dataset.images[1:], strict=True)
-    return tuple(_seen(image, band_of(instance, name), misfit_of(results, name), name) for name, image in pairs)
+    return tuple(seen_in(image, band_of(instance, name), misfit_of(results, name), name) for name, image in pairs)
 
 
 def _measures_of(band: Seen) -> BandMeasures:

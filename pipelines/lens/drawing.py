@@ -146,6 +146,8 @@ def draw_panel(
     curves: Sequence[np.ndarray] = (),
     position_angle_of_y: float | None = None,
     ticks: list[float] | None = None,
+    curve_color: str = CURVE_COLOR,
+    width: float = WIDTH,
 ) -> Figure:
     """One image with its color bar, scale bar, curves and compass.
 
@@ -155,13 +157,14 @@ def draw_panel(
     extent : outer edges of the image, arcsec.
     window : the part of it that is shown, arcsec.
     used : (n_y, n_x) bool; the others are greyed.
-    curves : (n, 2) arrays of x, y in arcsec.
+    curves, curve_color : (n, 2) arrays of x, y in arcsec.
     position_angle_of_y : degrees; None draws no compass.
+    width : of the figure, inches.
     """
     colors = colormaps[color_map]
     ratio = (window[3] - window[2]) / (window[1] - window[0])
-    height = WIDTH * min(max(ratio, 1 / 3), 3.0) + BAR_HEIGHT  # a frame narrower than that is shown with white beside it
-    figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor="white")
+    height = width * min(max(ratio, 1 / 3), 3.0) + BAR_HEIGHT  # a frame narrower than that is shown with white beside it
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     bottom = BAR_HEIGHT / height
     axes = figure.add_axes((0.0, bottom, 1.0, 1.0 - bottom))
@@ -170,9 +173,8 @@ def draw_panel(
     ink = "black" if color_map == DIVERGING or (used is not None and not used.all()) else "white"
     for curve in curves:
         points = np.asarray(curve, float).reshape(-1, 2)
-        axes.plot(
-            points[:, 0], points[:, 1], color=CURVE_COLOR, lw=1.0, path_effects=[withStroke(linewidth=2.0, foreground="black", alpha=0.35)]
-        )
+        edge = withStroke(linewidth=2.0, foreground="white" if curve_color == "black" else "black", alpha=0.35)
+        axes.plot(points[:, 0], points[:, 1], color=curve_color, lw=1.0, path_effects=[edge])
     axes.set_xlim(window[0], window[1])
     axes.set_ylim(window[2], window[3])
     _draw_scale_bar(axes, ink)

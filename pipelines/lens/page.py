@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fitcore import Result, StageOutcome, __version__
-from pipelines.lens.assess import Assessment, Seen, assess, at_bound
+from pipelines.lens.assess import FINDER, Assessment, Seen, assess, at_bound, misfit_of, seen_in
 from pipelines.lens.bands import Bands, reference_of
 from pipelines.lens.critical import CriticalCurve, critical_curves
 from pipelines.lens.dataset import Imaging
+from pipelines.lens.enclosed import mass_planes
 from pipelines.lens.export import EXPORTS
 from pipelines.lens.latents import left_out
-from pipelines.lens.linear import BANDS, OFFSET, SOURCE, lights_of, masses_of, source_plane
+from pipelines.lens.linear import BANDS, OFFSET, SOURCE, band_of, lights_of, masses_of, source_plane
 from pipelines.lens.loader import read_truth
 from pipelines.lens.meanings import LATENTS, meaning
+from pipelines.lens.page_chain import healths, provenance, stage_rows, table_of
 from pipelines.lens.preparation_pictures import PreparationPlanes
 from pipelines.lens.prepare import prepare
-from pipelines.lens.report import (
+from pipelines.lens.report import render, write_page, write_report
+from pipelines.lens.report_content import (
     BandContent,
     Headline,
     ImagePlanes,
-    Link,
     Posterior,
     Quantity,
     ReportContent,
     SourcePlane,
-    StageRow,
-    write_report,
 )
 from pipelines.lens.strip import write_strip
 from pipelines.lens.verdict import verdict_of
@@ -53,11 +54,15 @@ class LensPage:
         target: Path,
         context: Mapping[str, Any],
     ) -> None:
-        """Write the report, and the thumbnails of campaign pages beside it; ``context`` has the command, the dataset's folder, the seed."""
+        """Write the report, and the thumbnails of campaign pages beside it.
+
+        ``context`` has the command, the dataset's folder, the seed, and where they are known why each stage was a hit or a run (``why``)
+        and the commands that write files for other tools (``exports``).
+        """
         found, image = assess(dataset, results), reference_of(dataset)
         last = list(results.values())[-1]
         verdict, reasons = verdict_of(found.measures)
-        latents = _latents(last)
+        parameters, latents = _parameters(last), _latents(last)
         mass = found.instance["mass"]
         curves = critical_curves(masses_of(found.instance), center=(float(mass.center_x), float(mass.center_y)))
         content = ReportContent(
@@ -77,20 +82,73 @@ class LensPage:
             digests={outcome.name: outcome.digest for outcome in outcomes},
             planes=_planes(image, found, curves),
             source=_source(found, curves),
+            center=(float(mass.center_x), float(mass.center_y)),
+            mass=mass_planes(found, last, curves),
             band=dataset.names[0] if isinstance(dataset, Bands) else "",
             bands=[_band(band, curves, last) for band in found.further],
-            parameters=_parameters(last),
+            parameters=parameters,
             latents=latents,
             preparation=_preparation(image, found),
             decisions=prepare(image).decisions,
-            prepared=_prepared(image),
-            stages=[_stage(outcome, results[outcome.name], links) for outcome in outcomes],
+            prepared=_prepared(image, found.spots),
+            stages=stage_rows(outcomes, results, links, context.get("why", {})),
+            health=healths(outcomes, results),
+            downloads=[
+                table_of("parameters.csv", "parameters of the last stage", parameters),
+                *([table_of("latents.csv", "derived quantities", latents)] if latents else []),
+            ],
+            exports=context.get("exports", {}),
             samples=_posterior(last),
-            provenance={},
+            provenance=provenance(last, context),
             truth=_truth(Path(str(context.get("dataset", ""))), last, latents),
         )
         write_report(content, target)
         write_strip(content.planes, content.source, target.with_suffix(".webp"))
+
+    def preview(
+        self,
+        dataset: Imaging | Bands,
+        results: Mapping[str, Result],
+        outcomes: Sequence[StageOutcome],
+        *,
+        links: Sequence[Mapping[str, Any]],
+        target: Path,
+        context: Mapping[str, Any],
+        best: Mapping[str, float],
+        instance: Mapping[str, Any],
+        running: str,
+    ) -> Callable[[], Path]:
+        """The same page of a search that is running, as `report` draws it of what is known by now; what is returned writes it.
+
+        ``results`` and ``outcomes`` are those of the stages that are done, ``best`` the parameters of the best point so far and
+        ``instance`` its tree; ``running`` says how far the search is.
+        """
+        image = reference_of(dataset)
+        found = seen_in(image, band_of(instance, None), misfit_of(results, None) if FINDER in results else None)
+        mass = found.instance["mass"]
+        center = (float(mass.center_x), float(mass.center_y))
+        curves = critical_curves(masses_of(found.instance), center=center)
+        content = ReportContent(
+            name=dataset.name,
+            verdict="running",
+            reasons=[running, "a preview: the report takes its place when the chain is done"],
+            headline=Headline(chi_squared_per_pixel=found.chi_squared, chi_squared_per_pixel_arcs=found.chi_squared_arcs),
+            command=str(context.get("command", "")),
+            version=__version__,
+            seed=context.get("seed"),
+            digests={outcome.name: outcome.digest for outcome in outcomes},
+            planes=_planes(image, found, curves),
+            source=_source(found, curves),
+            center=center,
+            band=dataset.names[0] if isinstance(dataset, Bands) else "",
+            parameters=[_best(path, value) for path, value in best.items()],
+            decisions=prepare(image).decisions,
+            prepared=_prepared(image, found.spots),
+            stages=stage_rows(outcomes, results, links, {}),
+            health=healths(outcomes, results),
+        )
+        page = render(content)
+        return lambda: write_page(page, target)
 
 
 Curves = Sequence[CriticalCurve]
@@ -123,7 +181,7 @@ def _band(found: Seen, curves: Curves, last: Result) -> BandContent:
     shifts = ", ".join(f"{1e3 * median[path]:+.1f} ± {500 * (upper[path] - lower[path]):.1f}" for path in paths)
     return BandContent(
         name=found.name,
-        offset=f"offset from the first band, x and y: {shifts} milliarcsec",
+        offset=f"offset from the first band, x and y: {shifts} milliarcsec".replace("-", "\N{MINUS SIGN}"),
         planes=_planes(found.dataset, found, curves),
         source=_source(found, curves),
         chi_squared_per_pixel=found.chi_squared,
@@ -166,6 +224,11 @@ def _parameters(last: Result) -> list[Quantity]:
     return rows
 
 
+def _best(path: str, value: float) -> Quantity:
+    """A parameter of which the best value is known, and nothing else."""
+    return Quantity(path=path, unit=meaning(path).unit, median=math.nan, lower=math.nan, upper=math.nan, best=value)
+
+
 def _latents(last: Result) -> list[Quantity]:
     samples = last.latent_samples
     if samples is None:
@@ -200,7 +263,7 @@ def _preparation(dataset: Imaging, found: Assessment) -> dict[str, Any]:
     return facts
 
 
-def _prepared(dataset: Imaging) -> PreparationPlanes | None:
+def _prepared(dataset: Imaging, spots: np.ndarray) -> PreparationPlanes | None:
     decided = prepare(dataset)
     sky, found = decided.sky, decided.surroundings
     if sky is None or found is None:
@@ -216,22 +279,7 @@ def _prepared(dataset: Imaging) -> PreparationPlanes | None:
         center=decided.center,
         mask_radius=decided.mask_radius,
         position_angle_of_y=dataset.position_angle_of_y,
-    )
-
-
-def _stage(outcome: StageOutcome, result: Result, links: Sequence[Mapping[str, Any]]) -> StageRow:
-    own = [link for link in links if link["stage"] == outcome.name]
-    return StageRow(
-        name=outcome.name,
-        search=str(result.samples_summary.diagnostics.get("search", "")),
-        is_cached=outcome.cached,
-        n_calls=outcome.n_calls,
-        log_evidence=outcome.log_evidence,
-        log_evidence_error=outcome.log_evidence_error,
-        grade=outcome.grade,
-        seconds=outcome.seconds,
-        links=[Link(kind=link["kind"], what=link["what"], why=link["why"], source=link["source"]) for link in own],
-        diagnostics=dict(result.samples_summary.diagnostics),
+        positions=spots,
     )
 
 

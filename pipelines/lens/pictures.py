@@ -17,9 +17,11 @@ from fitcore.errors import DataError
 from fitcore.exports import NOT_IN_FONT
 from pipelines.lens.drawing import DIVERGING, draw_panel, encoded, stretch
 from pipelines.lens.meanings import PARAMETERS
+from pipelines.lens.plots import Panel
 
 RESIDUAL_LIMIT = 5.0
 CORNER_WIDTH = 1500  # pixels
+MARGIN = 72.0  # left of the corner plot and below it, in pixels of the page
 DROP = 1e-12  # samples lighter than this beside the heaviest cannot be seen
 LONGEST_LABEL = 24
 
@@ -126,17 +128,6 @@ class Posterior:
             raise DataError(f"log_weight has shape {np.shape(self.log_weight)}: allowed is {shape[:1]}, one for each sample")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One finished picture with its words; ``picture`` is a data URI, or None with the reason in ``caption``."""
-
-    title: str
-    caption: str
-    picture: str | None
-    width: int = 0
-    height: int = 0
-
-
 # ---- the six panels ------------------------------------------------------------------------------------------------------------------
 
 
@@ -173,8 +164,8 @@ def panels(planes: ImagePlanes, source: SourcePlane | None) -> tuple[Panel, ...]
 
     residual = planes.residual
     first = [
-        panel("Data", f"Asinh stretch{unit}; critical curves in blue.", planes.data, whole, curves=planes.critical_curves),
-        panel("Model", "Same stretch as the data.", planes.model, whole),
+        panel("Data", f"Asinh stretch{unit}.", planes.data, whole),
+        panel("Model", "Same stretch as the data; critical curves in blue.", planes.model, whole, curves=planes.critical_curves),
         panel("Residual", _residual_words(residual), residual, Normalize(-RESIDUAL_LIMIT, RESIDUAL_LIMIT),
               color_map=DIVERGING, ticks=[-5.0, -2.5, 0.0, 2.5, 5.0]),
     ]  # fmt: skip
@@ -250,17 +241,20 @@ def corner_figure(samples: Posterior, truth: Mapping[str, float]) -> Figure | No
     if not columns or n_effective < 20 * len(columns):
         return None
     paths = [samples.paths[i] for i in columns]
-    size = 2.2 + 1.55 * len(columns)
+    size = 3.2 + 1.55 * len(columns)
+    point = 72 * size / (CORNER_WIDTH / 2)  # of the page, in points of the figure
     figure = Figure(figsize=(size, size), dpi=CORNER_WIDTH / size, facecolor="white")
     FigureCanvasAgg(figure)
     corner.corner(
         values[:, columns], weights=weight, fig=figure, labels=[axis_label(path, samples.labels) for path in paths], color="#31407a",
         truths=[truth.get(path) for path in paths], truth_color="#c2410c", range=[0.998] * len(columns), bins=24, smooth=0.9, smooth1d=0.7,
-        levels=(1 - np.exp(-0.5), 1 - np.exp(-2.0)), plot_datapoints=False, fill_contours=True, max_n_ticks=4, label_kwargs={"size": 10},
-        quantiles=(0.16, 0.5, 0.84),
+        levels=(1 - np.exp(-0.5), 1 - np.exp(-2.0)), plot_datapoints=False, fill_contours=True, max_n_ticks=3,
+        label_kwargs={"size": 11.5 * point}, labelpad=0.32, quantiles=(0.16, 0.5, 0.84),
     )  # fmt: skip
     for axes in figure.axes:
-        axes.tick_params(labelsize=7.5)
+        axes.tick_params(labelsize=8.5 * point)
+    margin = MARGIN * point / 72 / size  # corner's own is for smaller words
+    figure.subplots_adjust(left=margin, bottom=margin)
     return figure
 
 

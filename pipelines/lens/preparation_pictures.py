@@ -1,17 +1,19 @@
 """The two pictures of the preparation: what of the image is fitted, and what stands out of the lens galaxy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from contourpy import contour_generator
 from matplotlib.colors import Normalize
 
-from pipelines.lens.drawing import DIVERGING, draw_panel, encoded, stretch
-from pipelines.lens.pictures import Panel
+from pipelines.lens.drawing import DIVERGING, draw_panel, stretch
+from pipelines.lens.plots import Panel, finished
 
 SIGNIFICANCE_LIMIT = 8.0
 CROSS = 0.15
 """Half-length in arcsec of the arms of the cross at the lens's center."""
+DIAMOND = 0.12 * np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1.0, 0.0]])
+"""Around a bright spot of the arcs, arcsec."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,6 +28,7 @@ class PreparationPlanes:
     x, y : of the pixels' columns and rows, arcsec.
     center, mask_radius : of what is fitted, arcsec.
     position_angle_of_y : degrees east of north of the +y direction.
+    positions : of the bright spots of the arcs, (n, 2), arcsec.
     """
 
     data: np.ndarray
@@ -38,6 +41,7 @@ class PreparationPlanes:
     center: tuple[float, float]
     mask_radius: float
     position_angle_of_y: float = 0.0
+    positions: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
 
 
 def preparation_panels(planes: PreparationPlanes) -> tuple[Panel, Panel]:
@@ -60,19 +64,12 @@ def preparation_panels(planes: PreparationPlanes) -> tuple[Panel, Panel]:
         extent,
         Normalize(-SIGNIFICANCE_LIMIT, SIGNIFICANCE_LIMIT),
         color_map=DIVERGING,
-        curves=[circle, *(np.asarray(line) for line in outlines)],
+        curves=[circle, *(np.asarray(line) for line in outlines), *(np.asarray(place) + DIAMOND for place in planes.positions)],
         position_angle_of_y=planes.position_angle_of_y,
         ticks=[-8.0, -4.0, 0.0, 4.0, 8.0],
     )
     words = "Center and mask in blue, and the outlines of neighbors left out; what is not fitted is pale."
-    return (
-        _panel("What is fitted", words, first),
-        _panel(
-            "What stands out of the galaxy", "Image less a smooth galaxy, in units of the noise; arcs are kept, neighbors outlined.", second
-        ),
-    )
-
-
-def _panel(title: str, caption: str, figure: object) -> Panel:
-    picture, width, height = encoded(figure)  # type: ignore[arg-type]
-    return Panel(title=title, caption=caption, picture=picture, width=width, height=height)
+    rest = "Image less a smooth galaxy, in units of the noise; arcs are kept, neighbors outlined."
+    if len(planes.positions):
+        rest += " Diamonds: bright spots of the arcs, the positions that the source must explain."
+    return finished("What is fitted", words, first), finished("What stands out of the galaxy", rest, second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,3 +167,22 @@ def test_few_nan_are_excluded_points_and_the_share_is_judged_after_a_thousand_ca
 
 def test_names_and_values_of_a_point() -> None:
     assert named(("a", "mass.b"), np.array([0.1, 2.0])) == "a = 0.1, mass.b = 2.0"
+
+
+def test_the_time_of_the_first_call_is_told_apart() -> None:
+    likelihood = BatchedLikelihood(Slow(), Model({"x": Uniform(0.0, 1.0)}), n_batch=4)
+    assert likelihood.clock.to_dict() == {}
+    likelihood(np.full((4, 1), 0.5))
+    assert likelihood.clock.first > 0.03
+    assert likelihood.clock.rest == 0.0
+    likelihood(np.full((8, 1), 0.5))
+    assert likelihood.clock.rest > 0.06
+    assert set(likelihood.clock.to_dict()) == {"seconds_compiling", "seconds_likelihood"}
+
+
+class Slow(Analysis):
+    """Takes its time."""
+
+    def log_likelihood_function(self, instance: Any) -> float:
+        time.sleep(0.01)
+        return -float(instance["x"])

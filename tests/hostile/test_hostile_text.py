@@ -21,7 +21,9 @@ from flows.commands.verify import verify
 from flows.console import Display, printable, rows_table
 from flows.records import unfinished_row
 from pipelines.lens.loader import read_folder
-from pipelines.lens.report import Headline, ImagePlanes, Link, Posterior, Quantity, ReportContent, StageRow, render
+from pipelines.lens.pictures import ImagePlanes, Posterior
+from pipelines.lens.report import render
+from pipelines.lens.report_content import Headline, Link, Quantity, ReportContent, StageRow
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' <img src=x onerror=alert(1)> {{ 7*7 }} [bold]b[/bold] \x1b[2J\x1b]0;t\x07\x00\u202eturned"
 TEXTS = {"kind": "fixed", "verdict": "review"}  # one of a few words, checked when they are made

@@ -15,7 +15,7 @@ import pytest
 from fitcore import walk
 from pipelines.lens import page as module
 from pipelines.lens.page import PAGE
-from pipelines.lens.report import ReportContent
+from pipelines.lens.report_content import ReportContent
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +182,36 @@ def test_every_band_is_shown(joint_chain: SimpleNamespace, tmp_path: Path, monke
     assert "<h2>Images: A</h2>" in text
     assert "<h2>Images: B</h2>" in text
     assert text.count("Data less lens light:") == 2
+
+
+def test_a_preview_has_the_layout_of_the_report_and_gives_way_to_it(
+    written: tuple[str, ReportContent], ring_chain: SimpleNamespace, links: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    last = ring_chain.results["power_law"]
+    done = {name: result for name, result in ring_chain.results.items() if name != "power_law"}
+    outcomes = [outcome for outcome in walk(ring_chain.pipeline, ring_chain.dataset, ring_chain.store) if outcome.name in done]
+    theta = np.asarray(last.samples_summary.best)
+    target = tmp_path / "ring.running.html"
+    write = PAGE.preview(
+        ring_chain.dataset,
+        done,
+        outcomes,
+        links=links,
+        target=target,
+        context={"command": "fitcore run ring", "seed": 0},
+        best=dict(zip(last.model.paths, theta.tolist(), strict=True)),
+        instance=last.model.instance_from_vector(theta),
+        running="stage power_law, drawing: 1,234 calls",
+    )
+    assert not target.exists()
+    assert write() == target
+    text = target.read_text(encoding="utf-8")
+    assert '<div class="banner running">' in text
+    assert "stage power_law, drawing: 1,234 calls" in text
+    headings, whole = ([h.removesuffix(" and downloads") for h in re.findall(r"<h2>(.*?)</h2>", page)] for page in (text, written[0]))
+    assert headings == [heading for heading in whole if heading in {*headings}]
+    assert {"Images", "Preparation of the data", "Parameters", "What is left after the fit", "Chain of searches"} <= {*headings}
+    assert re.search(r"<style>.*?</style>", text, re.DOTALL)[0] == re.search(r"<style>.*?</style>", written[0], re.DOTALL)[0]  # type: ignore[index]
+    assert not re.search(r"\bnan\b", re.sub(r"base64,[^\"]*", "", text))
+    module.write_report(written[1], tmp_path / "ring.html")
+    assert not target.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import sys
 from collections.abc import Callable
@@ -15,23 +16,12 @@ import numpy as np
 import pytest
 
 from fitcore.errors import ConfigError, StoreError
-from pipelines.lens.report import (
-    BandContent,
-    Headline,
-    ImagePlanes,
-    Link,
-    Measured,
-    Posterior,
-    Quantity,
-    ReportContent,
-    SourcePlane,
-    StageRow,
-    duration,
-    measured,
-    plain,
-    render,
-    write_report,
-)
+from pipelines.lens.movement import Moved
+from pipelines.lens.pictures import ImagePlanes, Posterior, SourcePlane
+from pipelines.lens.report import render, write_report
+from pipelines.lens.report_content import BandContent, Download, Headline, Link, Quantity, ReportContent, StageRow
+from pipelines.lens.report_words import Measured, duration, measured, plain, sigmas, size
+from pipelines.lens.search_pictures import SearchHealth
 
 HOSTILE = '<script>alert(\'x\')</script>" onload="y" {{ 7*7 }} {% raw %} \x1b[31mred\x00 \u202eturned \ud800 & שלום 漢字'
 VOID = {"meta", "img", "path", "circle", "br", "hr"}
@@ -201,7 +191,7 @@ def test_everything_is_said(full_page: str) -> None:
         "pixels used11,304", "is centeredyes", "sky0.0012345", "node17", "1.4500", "-14.1s", "truth 1.4000, +0.3s",
     ):  # fmt: skip
         assert words in text, words
-    assert len(page.named("img")) == 7
+    assert len(page.named("img")) == 7 + 4
     assert all(image["alt"] for image in page.named("img"))
 
 
@@ -217,7 +207,8 @@ def test_the_page_is_self_contained_and_small(full_page: str) -> None:
     assert not forbidden & {tag for tag, _ in page.tags}
     for _, attributes in page.tags:
         assert (attributes.get("src") or "data:").startswith("data:")
-        assert not {"href", "srcset", "action", "background"} & set(attributes)
+        assert (attributes.get("href") or "data:text/csv;base64,").startswith("data:text/csv;base64,")
+        assert not {"srcset", "action", "background"} & set(attributes)
         assert not [name for name in attributes if name.startswith("on")]
     policy = next(meta["content"] for meta in page.named("meta") if meta.get("http-equiv") == "Content-Security-Policy")
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -234,7 +225,7 @@ def test_the_verdict_has_word_icon_and_color(bare: ReportContent, verdict: str, 
 
 def test_the_least_content_makes_a_page(bare: ReportContent) -> None:
     page = Page(render(bare))
-    assert len(page.named("img")) == 3
+    assert len(page.named("img")) == 3 + 4
     assert page.text.count("not available") == 3
     for absent in (
         "Parameters",
@@ -322,3 +313,76 @@ def test_a_further_band_has_its_pictures_and_numbers_and_is_escaped(bare: Report
     assert "0.9877" in page
     assert "1.500" in page
     assert page.count('alt="Residual') == 2
+
+
+def words_of(page: str) -> str:
+    return re.sub(r"\s+", " ", Page(page).text).replace("\N{GREEK SMALL LETTER SIGMA}", "s")
+
+
+def test_an_accepted_lens_says_why(bare: ReportContent) -> None:
+    assert "every measure lies within its limits" in words_of(render(replace(bare, verdict="accepted")))
+    assert "every measure" not in words_of(render(bare))
+
+
+def test_a_stage_says_why_it_ran_and_how_far_it_moved(bare: ReportContent) -> None:
+    steps = [
+        Moved(path="mass.center_x", before=0.1, after=0.5, in_earlier=4.0, in_later=-2.04),
+        *(Moved(path=f"p{i}", before=1.0, after=1.1, in_earlier=0.2, in_later=np.nan) for i in range(3)),
+    ]
+    stage = StageRow(
+        name="two",
+        search="S",
+        why="It ran: nearest <b> differs.",
+        before="one",
+        moved=steps,
+        diagnostics={"pareto_k": 0.12344, "odd.key": 7},
+    )
+    page = render(replace(bare, stages=[stage]))
+    text = words_of(page)
+    assert "It ran: nearest <b> differs." in text
+    assert "&lt;b&gt;" in page
+    assert "in errors of one: mass.center_x +4.0s, p0 +0.2s, p1 +0.2s, the rest less" in text
+    assert Page(page).named("span").count({"class": "num pull far"}) == 1
+    assert "\N{MINUS SIGN}2.0s" in text
+    assert "Pareto k 0.1234" in text
+    assert "how heavy the tail of the weights is" in text
+    assert "1 more, by their keys in the result's file" in text
+    assert len(Page(page).named("details")) == 3
+
+
+def test_the_searches_tell_their_time_or_that_it_was_not_recorded(bare: ReportContent) -> None:
+    known = SearchHealth(
+        name="one", n_calls=1234, log_likelihood=np.array([-1.0, -2.0, -1.5]), log_weight=np.zeros(3), seconds=30.0, seconds_compiling=5.0,
+        seconds_likelihood=20.0, peak_memory=1.5e9, device="cpu",
+    )  # fmt: skip
+    old = SearchHealth(name="two", n_calls=10, log_likelihood=np.array([-1.0, -2.0]), log_weight=np.zeros(2))
+    page = render(replace(bare, health=[known, old]))
+    text = words_of(page)
+    for words in ("Health of the searches", "1,234", "30.0 s", "5.0 s", "20.0 s", "1.50 GB", "3 samples of 1,234 calls"):
+        assert words in text, words
+    assert text.count("not recorded") == 4
+    assert len(Page(page).named("img")) == 7 + 2
+
+
+def test_files_are_carried_as_data_and_commands_write_the_others(bare: ReportContent) -> None:
+    file = Download(name='p".csv', what="parameters <i>", text="name,median\nä,1.0\n")
+    page = render(replace(bare, downloads=[file], exports={"images": "fitcore export 'a b' --to fits"}))
+    (link,) = Page(page).named("a")
+    assert link["download"] == 'p".csv'
+    head, _, data = str(link["href"]).partition(",")
+    assert head == "data:text/csv;base64"
+    assert base64.b64decode(data).decode() == file.text
+    assert "fitcore export 'a b' --to fits writes images" in words_of(page)
+    assert "Provenance and downloads" in words_of(page)
+
+
+def test_steps_and_sizes_in_words() -> None:
+    steps = [sigmas(value).replace("\N{GREEK SMALL LETTER SIGMA}", "s") for value in (0.26, -3.14, 0.01, np.nan)]
+    assert steps == ["+0.3s", "\N{MINUS SIGN}3.1s", "0.0s", "—"]
+    assert [size(value) for value in (1.834e9, 4.12e8, np.nan)] == ["1.83 GB", "412 MB", "—"]
+
+
+def test_a_column_of_nothing_is_left_out(bare: ReportContent) -> None:
+    row = Quantity(path="q", median=1.0, lower=0.9, upper=1.1)
+    assert "Best" not in words_of(render(replace(bare, latents=[row])))
+    assert "Best" in words_of(render(replace(bare, latents=[replace(row, best=1.0)])))
