@@ -3,7 +3,7 @@
 STORE/fitcore-store.json                     the format file: schema version
 STORE/results/ab/abcd.../manifest.json       the commit record of result.h5; without it there is no result
                          result.h5           arrays, attributes and spec; the same bytes whoever computed it
-                         latents.part        a part, added later: its commit record and its HDF5 file in one
+                         latents.part.h5     a part, added later: its commit record and its HDF5 file in one
                          latents.h5, latents.manifest.json     the same, as earlier versions wrote it; it is read as ever
                          output/             what the hooks of the analysis saved
 STORE/work/ab/abcd.../state-*.h5, state-*.json     checkpoints and their records
@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 FORMAT_FILE = "fitcore-store.json"
 RESULT = "result"
 INTERNAL = "internal"
-PART_SUFFIX = ".part"
+PART_SUFFIX = ".part.h5"
 INDEX_PREFIX = "index-"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")

@@ -197,7 +197,7 @@ def _promised_bytes(record: Record, seen: bytes) -> bytes:
     ``seen`` are the bytes of the commit record, which for a part in one file are all bytes; empty where they are to be read now.
     """
     file, promise = record.path, record.manifest["files"][record.path.name]
-    is_one = file.suffix == PART_SUFFIX
+    is_one = file.name.endswith(PART_SUFFIX)
     path = file if is_one else record.layout.manifest(record.digest, record.part)
     try:
         if promise["size"] > SIZE_LIMIT:
@@ -236,7 +236,7 @@ def lookup(layout: Layout, digest: str, part: str = RESULT) -> Record | None:
 
 def _content(path: Path) -> bytes:
     try:
-        return durable.read_bytes(path, at_most=PART_LIMIT if path.suffix == PART_SUFFIX else MANIFEST_LIMIT)
+        return durable.read_bytes(path, at_most=PART_LIMIT if path.name.endswith(PART_SUFFIX) else MANIFEST_LIMIT)
     except OSError:
         return b""
 

@@ -25,7 +25,7 @@ from fitcore.store.checkpoint import FileCheckpoint
 from fitcore.store.commit import Contents, checked_part, commit
 from fitcore.store.glance import Glimpse, Saved, glimpses, saved
 from fitcore.store.internal import read_internal, write_internal
-from fitcore.store.layout import FORMAT_FILE, PART_SUFFIX, RESULT, SCHEMA_VERSION, SMALL_LIMIT, Layout
+from fitcore.store.layout import FORMAT_FILE, RESULT, SCHEMA_VERSION, SMALL_LIMIT, Layout
 from fitcore.store.lease import Lease
 from fitcore.store.listing import Chains, chains, chains_table, results_table
 from fitcore.store.notices import StoreWarning
@@ -174,7 +174,7 @@ class Store:
     def quarantine(self, digest: str, reason: str) -> Path | None:
         """Move a result and its parts out of the way, with the reason; where they are now, None if there were none."""
         folder = self._layout.result_folder(digest)
-        files = [path for end in (".json", ".h5", PART_SUFFIX) for path in sorted(folder.glob(f"[!.]*{end}"))]
+        files = [path for end in (".json", ".h5") for path in sorted(folder.glob(f"[!.]*{end}"))]
         # The result's own commit record goes first: from then on it is a miss.
         files.sort(key=lambda path: path.name != "manifest.json")
         return reading.quarantine(self._layout, digest, files, reason)

@@ -160,7 +160,7 @@ def collect_garbage(layout: Layout, *, dry_run: bool = True) -> list[Finding]:
         found += [_stray(path, digest) for path in folder.rglob(f"{durable.TEMPORARY_PREFIX}*") if _age(path, now) > DAY]
         known = set(parts(layout, digest))
         for path in folder.glob("[!.]*.h5"):
-            if path.stem not in known and _age(path, now) > DAY:
+            if path.name.removesuffix(PART_SUFFIX).removesuffix(".h5") not in known and _age(path, now) > DAY:
                 found.append(Finding(kind="orphan", path=path, digest=digest, message="without a commit record", size=_size(path)))
     for digest in layout.digests_at_work():
         found += _garbage_at_work(layout, digest, now)

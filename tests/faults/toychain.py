@@ -68,7 +68,7 @@ def run_chain(folder: Path, board: Board, note: Note, *, save_every: int = 1, he
 
 def result_files(folder: Path) -> dict[str, bytes]:
     """Every published file of arrays by its path in the store."""
-    found = [*folder.glob("results/*/*/[!.]*.h5"), *folder.glob("results/*/*/[!.]*.part")]
+    found = folder.glob("results/*/*/[!.]*.h5")
     return {path.relative_to(folder).as_posix(): file_of(path.read_bytes()) for path in sorted(found)}
 
 

@@ -77,7 +77,7 @@ def test_a_worker_computes_them_where_the_device_is_there(
     shutil.copytree(finished[1], store)
     folder = store / "results" / digests["second"][:2] / digests["second"]
     before = fc.Store(store).read(digests["second"], "latents").sha256
-    (folder / "latents.part").unlink()
+    (folder / "latents.part.h5").unlink()
     worker = Worker(capsys, threads=1)  # type: ignore[arg-type]  # nothing is written
     worker.send = lambda **event: None
     assert worker.answer({**request_to(dataset, store, digests), "operation": "latents_part"}) == "latents"

@@ -183,8 +183,8 @@ def test_names_of_files_stay_on_their_line(told: Any, finished: Any, tmp_path: P
 
 def respoiled(store: Path, part: str, arrays: Callable[[dict[str, Any]], Any]) -> None:
     """Other attributes in the second stage's result, or in a part of it, with hashes that are right."""
-    (folder,) = [path.parent for path in store.glob("results/*/*/latents.part")]
-    path = folder / ("result.h5" if part == "result" else f"{part}.part")
+    (folder,) = [path.parent for path in store.glob("results/*/*/latents.part.h5")]
+    path = folder / ("result.h5" if part == "result" else f"{part}.part.h5")
     data = path.read_bytes()
     head, block = ((folder / "manifest.json").read_bytes(), hdf5.SEAL_BYTES) if part == "result" else hdf5.parted(data)
     found, marks = hdf5.contents(data, is_verified=True)

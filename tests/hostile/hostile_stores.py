@@ -128,7 +128,7 @@ def _output(data: bytes, name: str) -> Callable[[Path], None]:
 
 def _dilled(place: Path) -> None:
     good_store(place)
-    (result_folder(place) / "internal.part").unlink()
+    (result_folder(place) / "internal.part.h5").unlink()
     Store(place / "store").write_internal(DONE, PICKLE)
 
 

@@ -112,7 +112,7 @@ def run_pipeline_until_saved(folder: Path) -> None:
 
 def result_files(folder: Path) -> dict[str, bytes]:
     """Every published file of arrays by its path in the store: the same bytes whoever computed it."""
-    found = [*folder.glob("results/*/*/[!.]*.h5"), *folder.glob("results/*/*/[!.]*.part")]
+    found = folder.glob("results/*/*/[!.]*.h5")
     return {path.relative_to(folder).as_posix(): file_of(path.read_bytes()) for path in sorted(found)}
 
 

@@ -16,7 +16,7 @@ from fitcore.store import encoding
 
 KEY = b"0123456789abcdef0123456789abcdef"
 KINDS = {
-    "fitcore-store.json", "result.h5", "manifest.json", "latents.part", "internal.part",
+    "fitcore-store.json", "result.h5", "manifest.json", "latents.part.h5", "internal.part.h5",
     "state.h5", "state.hdf5", "state.json", "small.json",
 }  # fmt: skip
 

@@ -38,7 +38,7 @@ def signed(tmp_path: Path) -> Path:
 def records(folder: Path) -> list[Path]:
     return [
         *folder.glob("results/*/*/manifest.json"),
-        *folder.glob("results/*/*/*.part"),
+        *folder.glob("results/*/*/*.part.h5"),
         *folder.glob("work/*/*/state-*.json"),
         *folder.glob("runs/*/*.json"),
     ]
@@ -46,7 +46,7 @@ def records(folder: Path) -> list[Path]:
 
 def record_of(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
-    return encoding.unsigned(hdf5.parted(data)[0] if path.suffix == ".part" else data)
+    return encoding.unsigned(hdf5.parted(data)[0] if path.name.endswith(".part.h5") else data)
 
 
 def test_every_record_is_signed_and_served_to_the_key_and_to_none(signed: Path) -> None:
@@ -95,7 +95,7 @@ def test_no_field_of_a_signed_record_can_be_changed(signed: Path) -> None:
     """With its seal made right again, as anyone can: the signature is what notices it."""
     for path in records(signed):
         record = record_of(path)
-        is_manifest = path.name == "manifest.json" or path.suffix == ".part"
+        is_manifest = path.name == "manifest.json" or path.name.endswith(".part.h5")
         kind = "manifest" if is_manifest else "checkpoint record" if path.name.startswith("state") else "run"
         assert encoding.signature_fault(record, kind, KEY) == ""
         for name in record:

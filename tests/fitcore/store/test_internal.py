@@ -27,7 +27,7 @@ def test_it_is_kept_and_given_back_on_trust_only(tmp_path):
 def test_damage_is_noticed_before_anything_is_given(tmp_path):
     store = Store(tmp_path)
     store.write_internal(DIGEST, b"opaque" * 100)
-    path = store.path / "results" / "ab" / DIGEST / "internal.part"
+    path = store.path / "results" / "ab" / DIGEST / "internal.part.h5"
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.chmod(0o644)

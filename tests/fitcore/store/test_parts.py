@@ -44,7 +44,7 @@ def as_two_files(store):
 
 def test_a_result_with_a_part_is_three_files(store):
     part(store, provenance={"device": "x" * 5000})
-    assert files(store) == ["latents.part", "manifest.json", "result.h5"]
+    assert files(store) == ["latents.part.h5", "manifest.json", "result.h5"]
     record = store.read(DIGEST, "latents")
     assert (record.attributes, record.arrays()["m"].tolist()) == ({"of": "part"}, [0, 1, 2])
     assert record.provenance["device"] == "x" * 5000
@@ -85,14 +85,14 @@ def test_every_byte_of_a_part_is_guarded(store):
 
 def test_a_part_of_another_result_or_name_is_not_served(store):
     record = part(store)
-    (record.path.parent / "others.part").write_bytes(record.path.read_bytes())
+    (record.path.parent / "others.part.h5").write_bytes(record.path.read_bytes())
     with pytest.warns(QuarantineWarning, match="belongs to another result"):
         assert store.lookup(DIGEST, "others") is None
 
 
 def test_a_torn_part_is_put_aside_and_published_again(store):
     folder = store.path / "results" / "ab" / DIGEST
-    (folder / "latents.part").write_bytes(b'{"half": ')
+    (folder / "latents.part.h5").write_bytes(b'{"half": ')
     with pytest.warns(QuarantineWarning, match="no commit record at its beginning"):
         assert part(store).attributes == {"of": "part"}
     assert store.verify() == []
@@ -105,7 +105,7 @@ def test_without_hard_links_the_name_is_given_to_a_whole_file(store, monkeypatch
     monkeypatch.setattr(durable, "link", no_links)
     assert part(store, provenance={"who": "first"}).provenance["who"] == "first"
     assert part(store, provenance={"who": "second"}).provenance["who"] == "first"
-    assert files(store) == ["latents.part", "manifest.json", "result.h5"]
+    assert files(store) == ["latents.part.h5", "manifest.json", "result.h5"]
 
 
 def test_two_files_of_an_earlier_version_are_read_as_ever(store):
@@ -119,7 +119,7 @@ def test_two_files_of_an_earlier_version_are_read_as_ever(store):
     (folder / "latents.h5").write_bytes(b"x" + (folder / "latents.h5").read_bytes()[1:])
     with pytest.warns(QuarantineWarning):
         assert store.lookup(DIGEST, "latents") is None
-    assert part(store).path.name == "latents.part"
+    assert part(store).path.name == "latents.part.h5"
     assert store.verify() == []
 
 
@@ -128,4 +128,4 @@ def test_a_part_that_is_not_signed_is_not_read(tmp_path, store):
     keyed = Store(tmp_path, key=b"secret")
     with pytest.raises(StoreError, match="was not signed with this store's key"):
         keyed.lookup(DIGEST, "latents")
-    assert "latents.part" in files(store)
+    assert "latents.part.h5" in files(store)

@@ -273,7 +273,7 @@ def test_quarantine_on_request(store):
     with pytest.warns(QuarantineWarning, match="wrong PSF"):
         aside = store.quarantine(DIGEST, "wrong PSF")
     assert aside is not None
-    assert {path.name for path in aside.iterdir()} >= {"result.h5", "manifest.json", "latents.part", "reason.json"}
+    assert {path.name for path in aside.iterdir()} >= {"result.h5", "manifest.json", "latents.part.h5", "reason.json"}
     assert store.lookup(DIGEST) is None
     assert store.quarantine(DIGEST, "again") is None
     with contextlib.suppress(ResultNotFoundError):

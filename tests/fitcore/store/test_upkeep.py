@@ -59,7 +59,7 @@ def test_a_sound_store_has_no_findings(store):
     assert everything(store) == before
 
 
-@pytest.mark.parametrize("name", ["result.h5", "manifest.json", "latents.part", "internal.part"])
+@pytest.mark.parametrize("name", ["result.h5", "manifest.json", "latents.part.h5", "internal.part.h5"])
 def test_every_damage_is_named_and_nothing_is_moved(store, name):
     path = folder(store, A) / name
     data = bytearray(path.read_bytes())
