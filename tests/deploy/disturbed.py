@@ -14,6 +14,7 @@ from typing import Any
 from world import World, diary, make_points, send, wait_for
 
 import fitcore as fc
+from fitcore.store import hdf5
 from fitcore.store.layout import Layout
 from fitcore.stored import latents_part
 
@@ -25,8 +26,10 @@ CANCELLED_SECONDS = 60.0
 
 
 def result_files(store: Path) -> dict[str, bytes]:
-    """Every published file of arrays by its path in the store."""
-    return {path.relative_to(store).as_posix(): path.read_bytes() for path in sorted(store.glob("results/*/*/[!.]*.h5"))}
+    """Every published file of arrays by its path in the store; a part without the commit record that it begins with."""
+    found = sorted([*store.glob("results/*/*/[!.]*.h5"), *store.glob("results/*/*/[!.]*.part")])
+    contents = {path.relative_to(store).as_posix(): path.read_bytes() for path in found}
+    return {name: data[hdf5.parted(data)[1] :] if data.startswith(b"{") else data for name, data in contents.items()}
 
 
 def undisturbed(world: World) -> dict[str, bytes]:
