@@ -68,8 +68,8 @@ def main() -> None:
         filtered = [*table, "--where", "slope<2.0 and verdict=accepted", "--sort", "-einstein_radius_effective"]
         short = [*filtered, "--columns", "name,verdict,einstein_radius_effective,slope"]
         forms = {name: [*filtered, "--format", name] for name in ("csv", "json")}
-        kinds = ("csv", "fits", "latex", "parquet")
-        every = {f"all as {name}": [*table, "--format", name, "--output", f"{folder}/t.{name}"] for name in kinds}
+        whole = ("csv", "fits", "latex", "parquet")
+        every = {f"all as {name}": [*table, "--format", name, "--output", f"{folder}/t.{name}"] for name in whole}
         python = [sys.executable, "-c", PYTHON.format(store=str(store))]
         found: dict[str, Any] = {"first, as csv": {key: round(value, 2) for key, value in with_usage(forms["csv"]).items()}}
         found |= {"filtered, four columns": medians(short), "filtered, as text": medians(filtered)}

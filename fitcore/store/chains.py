@@ -17,7 +17,7 @@ from fitcore.errors import StoreError
 class _Strict(BaseModel):
     """No value is taken for one of another type; keys that are not named are let through."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)  # a listing that is answered from the index checks no note
 
 
 class _Quantity(_Strict):

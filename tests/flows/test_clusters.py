@@ -37,7 +37,7 @@ def words_for(dataset: Path, store: Path) -> tuple[str | Path, ...]:
 
 
 @pytest.fixture(scope="module")
-def plain(fitcore: Any, server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, bytes], list[str]]:
+def plain(fitcore: Any, server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, str], list[str]]:
     """Points, the files that a run without a cluster makes of them, and the digests by stage."""
     base = tmp_path_factory.mktemp("plain")
     assert fitcore("simulate", base / "line", "--pipeline", "fork", "--seed", "3").returncode == 0
