@@ -284,7 +284,9 @@ def _prepared(dataset: Imaging, spots: np.ndarray) -> PreparationPlanes | None:
 
 
 def _posterior(last: Result) -> Posterior:
-    paths = tuple(path for path in last.samples.paths if path.startswith(("mass.", "shear.")))
+    """Of mass and shear without the center, which is told by its distance from the light and would make half as many plots again."""
+    wanted = [path for path in last.samples.paths if path.startswith(("mass.", "shear."))]
+    paths = tuple(path for path in wanted if not path.startswith("mass.center"))
     columns = [last.samples.paths.index(path) for path in paths]
     return Posterior(paths=paths, parameters=last.samples.parameters[:, columns], log_weight=last.samples.log_weight)
 
