@@ -162,7 +162,7 @@ class Patient:
         if damaged:
             return f"damaged: {damaged}"
         for name in self.truth:
-            if self.first in name and (folder / name).read_bytes() != self.truth[name]:
+            if self.first in name and smallchain.file_of((folder / name).read_bytes()) != self.truth[name]:
                 return f"{name} is not what it was"
         if store.lookup(self.first) is None or store.lookup(self.first, "latents") is None:
             return "the finished stage is gone"
