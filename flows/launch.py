@@ -130,7 +130,7 @@ def stored_row(plan: Plan, entry: Entry, pipeline: Pipeline, store: Store, seed:
     if store.lookup(results[entry.latent_stage].digest, latents_part(pipeline.stage(entry.latent_stage).n_latents)) is None:
         return None
     digests = {name: result.digest for name, result in results.items()}
-    known = [run for run in store.runs() if run["name"] == plan.dataset.name and run["pipeline"] == entry.name]
+    known = [run for run in store.runs(plan.dataset.name) if run["pipeline"] == entry.name]
     try:
         noted = checked(known[0]) if known else None
     except StoreError:  # it cannot be shown: the run goes through its stages, all of them stored, and notes it anew

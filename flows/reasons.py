@@ -1,4 +1,4 @@
-"""Why each stage of a chain was answered by the store, or ran: for its report. The store is only looked at, and nothing is computed."""
+"""Why each stage of a chain was answered by the store, or ran: for its report, and noted with it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitcore import StageOutcome, Store
-from fitcore.identity import form_differences, is_form
-from fitcore.store.glance import Glimpse
+from fitcore import Result, StageOutcome, Store
+from fitcore.identity import form_differences
 
 MOST_DIFFERENCES = 3
 LATER_USE = {
@@ -17,44 +16,31 @@ LATER_USE = {
 }
 
 
-def reasons(outcomes: Sequence[StageOutcome], store: Store, dataset: str) -> dict[str, str]:
+def reasons(outcomes: Sequence[StageOutcome], results: Mapping[str, Result], store: Store, name: str, pipeline: str) -> dict[str, str]:
     """In words, by stage.
 
-    A stage that ran is compared with the newest earlier result of that stage of the same dataset: the fields that differ are the reason.
+    A stage that ran is compared with the result of that stage which the dataset had before, by the note of its last run: the fields that
+    differ are the reason. To be asked before this run is noted.
     """
-    seen = list(store.glimpses())
-    own = {glimpse.digest: glimpse for glimpse in seen}
-    return {outcome.name: _reason(outcome, own.get(outcome.digest), seen, dataset) for outcome in outcomes}
+    before = next((dict(run["stages"]) for run in store.runs(name) if run["pipeline"] == pipeline), {})
+    return {
+        outcome.name: _hit(results[outcome.name]) if outcome.cached else _ran(outcome.digest, before.get(outcome.name), store)
+        for outcome in outcomes
+    }
 
 
-def _reason(outcome: StageOutcome, own: Glimpse | None, seen: Sequence[Glimpse], dataset: str) -> str:
-    made = _committed(own)
-    if outcome.cached:
-        return f"A hit: the same request was in the store{f', of {made[:16]}'.replace('T', ' ') if made else ''}; nothing was computed."
-    earlier = [] if own is None else [glimpse for glimpse in seen if _is_earlier(glimpse, own, dataset)]
-    if own is None or not earlier:
-        return "It ran: the store records no earlier result of this stage for this dataset."
-    nearest = min(earlier, key=lambda glimpse: len(form_differences(glimpse.spec, own.spec)))
-    lines = sorted(form_differences(nearest.spec, own.spec), key=lambda line: ": array of " in line)
+def _hit(result: Result) -> str:
+    made = str(result.provenance.get("committed", ""))[:16].replace("T", " ")
+    return f"A hit: the same request was in the store{f', of {made}' if made else ''}; nothing was computed."
+
+
+def _ran(digest: str, before: str | None, store: Store) -> str:
+    own, earlier = store.lookup(digest), store.lookup(before) if before is not None and before != digest else None
+    if own is None or earlier is None:
+        return "It ran: the store notes no earlier result of this stage for this dataset."
+    lines = sorted(form_differences(earlier.spec, own.spec), key=lambda line: ": array of " in line)
     more = f"; and {len(lines) - MOST_DIFFERENCES} more" if len(lines) > MOST_DIFFERENCES else ""
-    return f"It ran: the nearest earlier request, {nearest.digest[:12]}, differs in {'; '.join(lines[:MOST_DIFFERENCES])}{more}."
-
-
-def _is_earlier(glimpse: Glimpse, own: Glimpse, dataset: str) -> bool:
-    return (
-        glimpse.digest != own.digest
-        and glimpse.name.rpartition(".")[2] == own.name.rpartition(".")[2]
-        and glimpse.provenance.get("dataset") == dataset
-        and _committed(glimpse) < _committed(own)
-        and is_form(glimpse.spec)
-        and is_form(own.spec)
-    )
-
-
-def _committed(glimpse: Glimpse | None) -> str:
-    """When, as ISO writes it; empty where it does not say."""
-    told = "" if glimpse is None else glimpse.provenance.get("committed", "")
-    return told if isinstance(told, str) else ""
+    return f"It ran: the earlier request, {earlier.digest[:12]}, differs in {'; '.join(lines[:MOST_DIFFERENCES])}{more}."
 
 
 def exports_of(request: Mapping[str, Any], dataset: str) -> dict[str, str]:

@@ -85,6 +85,7 @@ def record(
         "settings": request["settings"],
         "report": request["target"],
         "dataset": request["dataset"],
+        "why": request["why"],
     }
     store.record_run(dataset.name, entry.name, {name: result.digest for name, result in results.items()}, extra)
 

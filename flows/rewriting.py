@@ -60,6 +60,7 @@ def page_request(store: Store, run: Mapping[str, Any], target: Path, place: Path
         "settings": extra["settings"],
         "digests": dict(run["stages"]),
         "cached": [outcome["name"] for outcome in extra["outcomes"] if outcome["cached"]],
+        "why": extra.get("why", {}),
         "target": str(target),
     }
 

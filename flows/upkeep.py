@@ -42,8 +42,8 @@ def specs_of(text: str, store: Store, pipeline: str, seed: int, searches: Mappin
         replaced = {stage: fields for stage, fields in (searches or {}).items() if stage in entry.stage_names}
         requests = asked(catalogue.chain_of(entry, dataset, replaced), dataset, store, seed=seed)
         found = {key: (request.digest, canonical(request.specification)) for key, request in requests.items()}
-    elif any(run["name"] == name for run in store.runs()):
-        stages = store.run(name, pipeline if any(r["name"] == name and r["pipeline"] == pipeline for r in store.runs()) else None)["stages"]
+    elif own := store.runs(name):
+        stages = max([run for run in own if run["pipeline"] == pipeline] or own, key=lambda run: run["recorded"])["stages"]
         found = {key: (digest, store.read(digest).spec) for key, digest in stages.items()}
     else:
         digests = store.digests(name) if len(name) >= 4 else []

@@ -99,11 +99,13 @@ class Worker:
             if operation == "page":
                 refuse_others(pipeline, dataset, store, request)
             outcomes = self._outcomes(results, store, request["cached"])
+            if operation == "report":
+                request = {**request, "why": reasons(outcomes, results, store, dataset.name, entry.name)}
             context = {
                 "command": command_of(request),
                 "dataset": request["dataset"],
                 "seed": seed,
-                "why": reasons(outcomes, store, dataset.name),
+                "why": request["why"],
                 "exports": exports_of(request, dataset.name),
             }
             page = catalogue.page(entry.name)

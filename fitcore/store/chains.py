@@ -62,6 +62,7 @@ class _Noted(_Strict):
     settings: dict[str, dict[str, Any]]
     report: str
     dataset: str = ""
+    why: dict[str, str] = {}
 
 
 def checked(run: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fitcore.errors import ConfigError, ResultNotFoundError, StoreError
 from fitcore.store import durable, encoding, reading
-from fitcore.store.layout import SMALL_LIMIT, Layout, checked_digest, checked_name
+from fitcore.store.layout import NAME_PATTERN, SMALL_LIMIT, Layout, checked_digest, checked_name
 from fitcore.store.notices import StoreWarning
 
 NOTE = "run"
@@ -40,13 +40,14 @@ def record_run(layout: Layout, name: str, pipeline: str, stages: Mapping[str, st
         durable.replace(path, data)
 
 
-def runs(layout: Layout) -> list[dict[str, Any]]:
-    """All runs, sorted by name and pipeline; each has name, pipeline, stages (digest by stage, in the chain's order), extra, recorded.
+def runs(layout: Layout, name: str | None = None) -> list[dict[str, Any]]:
+    """All runs, or those of one name, sorted by name and pipeline.
 
+    Each has name, pipeline, stages (digest by stage, in the chain's order), extra, recorded.
     What cannot be read, or was not signed with the store's key, is left out with a `StoreWarning`: `verify` names it too.
     """
     found = []
-    for path, record in noted(layout):
+    for path, record in noted(layout, name):
         if isinstance(record, str):
             warnings.warn(f"the note of a run, {path}, {record}. It is left out", StoreWarning, stacklevel=2)
         else:
@@ -54,18 +55,20 @@ def runs(layout: Layout) -> list[dict[str, Any]]:
     return found
 
 
-def noted(layout: Layout) -> Iterator[tuple[Path, dict[str, Any] | str]]:
-    """The path of every note of a run, with the note, or with what is wrong with it in words."""
-    for path in notes(layout):
+def noted(layout: Layout, name: str | None = None) -> Iterator[tuple[Path, dict[str, Any] | str]]:
+    """The path of every note of a run, with the note, or with what is wrong with it in words; of one name, or of all."""
+    for path in notes(layout, name):
         with contextlib.suppress(FileNotFoundError):
             yield path, read_note(layout, path)
 
 
-def notes(layout: Layout) -> list[Path]:
-    """The files of all notes, sorted by name and pipeline."""
+def notes(layout: Layout, name: str | None = None) -> list[Path]:
+    """The files of the notes of one name, or of all, sorted by name and pipeline."""
     found: list[Path] = []
-    for name in _names(layout.runs):
-        folder = layout.runs / name
+    if name is not None and NAME_PATTERN.fullmatch(name) is None:
+        return found
+    for each in _names(layout.runs) if name is None else [name]:
+        folder = layout.runs / each
         found += [folder / file for file in _names(folder) if file.endswith(".json")]
     return found
 
@@ -106,9 +109,9 @@ def run(layout: Layout, name: str, pipeline: str | None = None) -> dict[str, Any
     ------
     ResultNotFoundError : no such run.
     """
-    everything = runs(layout)
-    found = [record for record in everything if record["name"] == name and pipeline in (None, record["pipeline"])]
+    found = [record for record in runs(layout, name) if pipeline in (None, record["pipeline"])]
     if not found:
+        everything = runs(layout)
         known = ", ".join(sorted({record["name"] for record in everything})[:20]) or "none"
         which = f"of {name!r}" if pipeline is None else f"of {name!r} with pipeline {pipeline!r}"
         near = difflib.get_close_matches(name, {record["name"] for record in everything} - {name}, 1)

@@ -258,9 +258,9 @@ class Store:
         """Note which digests the chain of a dataset has; the last note of a name and pipeline counts."""
         runs.record_run(self._to_write, name, pipeline, stages, extra or {})
 
-    def runs(self) -> list[dict[str, Any]]:
-        """All runs noted: name, pipeline, stages (digest by stage, in order), extra, recorded."""
-        return runs.runs(self._layout)
+    def runs(self, name: str | None = None) -> list[dict[str, Any]]:
+        """All runs noted, or those of one name: name, pipeline, stages (digest by stage, in order), extra, recorded."""
+        return runs.runs(self._layout, name)
 
     def run(self, name: str, pipeline: str | None = None) -> dict[str, Any]:
         """One run; of several pipelines the one noted last. ResultNotFoundError when there is none."""

@@ -45,7 +45,7 @@ def made(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     points = toy.load(folder)
     results = run_pipeline(toy.build({}), points, store)
     outcomes = [outcome_of(name, result, store) for name, result in results.items()]
-    request = {"dataset": str(folder), "seed": 0, "settings": {}, "target": ""}
+    request = {"dataset": str(folder), "seed": 0, "settings": {}, "target": "", "why": {}}
     record(store, toy, points, results, outcomes, request)
     return SimpleNamespace(folder=folder, store=store.path, results=results)
 

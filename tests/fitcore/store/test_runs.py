@@ -36,6 +36,16 @@ def test_the_last_note_counts(tmp_path):
         store.run("x", "none")
 
 
+def test_the_runs_of_a_name_are_read_alone(tmp_path):
+    store = Store(tmp_path)
+    store.record_run("x", "lens", {"light": A})
+    store.record_run("y", "lens", {"light": B})
+    (tmp_path / "runs" / "y" / "lens.json").write_text("{")
+    assert [run["stages"] for run in store.runs("x")] == [{"light": A}]  # a note of y that is read would warn
+    assert store.run("x")["stages"] == {"light": A}
+    assert store.runs("../runs/x") == store.runs("z") == []
+
+
 @pytest.mark.parametrize(
     ("name", "pipeline", "stages"),
     [("../x", "lens", {"a": A}), ("x", "le ns", {"a": A}), ("x", "lens", {"a b": A}), ("x", "lens", {"a": "short"})],

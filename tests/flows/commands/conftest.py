@@ -46,7 +46,7 @@ def made_whole(toyline: Any, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     outcomes = fc.walk(pipeline, dataset, store, seed=0)
     target = report_path(store, "toy", "line")
     toyline.TOY.report(dataset, results, outcomes, links=[], target=target, context={})
-    request = {"dataset": str(folder), "seed": 0, "settings": {}, "target": str(target)}
+    request = {"dataset": str(folder), "seed": 0, "settings": {}, "target": str(target), "why": {}}
     record(store, toyline.TOY, dataset, results, outcomes, request)
     return Whole(folder, store.path, {name: result.digest for name, result in results.items()})
 
