@@ -56,6 +56,16 @@ def with_errors(median: float, lower: float, upper: float) -> str:
     )
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words: "8.4 s", "2 min 05 s", "1 h 03 min"; empty for what is no time."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return ""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
 def with_error(value: float, error: float) -> str:
     """A value with its standard deviation, with two digits of the latter; without it where it is not known.
 

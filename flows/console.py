@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from fitcore.text import CONTROLS, with_errors
+from fitcore.text import CONTROLS, duration, with_errors
 
 SECONDS_BETWEEN_LINES = 10.0
 FORMULAS = ("=", "+", "-", "@")
@@ -57,16 +57,6 @@ def json_line(row: Mapping[str, Any]) -> str:
 def quantity(value: Mapping[str, float]) -> str:
     """Median and 1 sigma errors, with two digits of the error."""
     return with_errors(value["median"], value["lower"], value["upper"])
-
-
-def duration(seconds: float) -> str:
-    """Seconds below two minutes, then minutes and seconds, from two hours on hours and minutes."""
-    if not math.isfinite(seconds):
-        return ""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 TITLES = ("name", "status", "verdict", "", "log-evidence", "calls", "time", "report")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitcore.board import About
-from flows.console import duration
+from fitcore.text import duration
 
 WIDTH, HEIGHT, N_BINS = 280.0, 80.0, 28
 FEW = 3

@@ -13,8 +13,9 @@ from fitcore.fitting import fingerprint_of
 from fitcore.identity import form_differences, is_form
 from fitcore.store.glance import Glimpse
 from fitcore.stored import latents_part, usable_record
+from fitcore.text import duration
 from flows.catalogue import Entry
-from flows.console import clean, duration, one_line
+from flows.console import clean, one_line
 from flows.records import report_path
 
 HIT, MISS, UNKNOWN = "hit", "miss", "unknown"

@@ -15,7 +15,8 @@ from rich.table import Table
 from fitcore import ConfigError, Store
 from fitcore.store.activity import Activity, Work
 from fitcore.store.layout import RESULT, Layout
-from flows.console import clean, duration, one_line
+from fitcore.text import duration
+from flows.console import clean, one_line
 
 RUNNING, STILL, UNFINISHED = "running", "still", "unfinished"
 TITLES = ("dataset", "stage", "where", "since", "calls", "calls/s", "log-evidence", "attempts")

@@ -21,11 +21,12 @@ from typing import Any, TextIO
 from fitcore import FitcoreError, Pipeline, Result, SearchInterruptedError, StageOutcome, Store, run_latents, run_stage, stored_results
 from fitcore.chain import outcome_of
 from fitcore.search.base import ProgressEvent
+from fitcore.store import durable
 from fitcore.store.attempts import RUNNING
 from fitcore.stored import latents_part
 from flows import catalogue
 from flows.attempts import unfinished_attempts
-from flows.preview import Allowance, preview_of
+from flows.preview import Allowance, preview_of, preview_path
 from flows.processes import die_with_parent, end_after, let_terminations
 from flows.protocol import line, message
 from flows.reasons import exports_of, reasons
@@ -111,6 +112,7 @@ class Worker:
             page = catalogue.page(entry.name)
             page.report(dataset, results, outcomes, links=links_of(pipeline), target=Path(request["target"]), context=context)
             if operation == "report":
+                durable.discard(preview_path(Path(request["target"])))
                 record(store, entry, dataset, results, outcomes, request)
             return request["target"]
         raise ValueError(f"unknown operation {operation!r}")

@@ -63,10 +63,9 @@ class LensPage:
         last = list(results.values())[-1]
         verdict, reasons = verdict_of(found.measures)
         parameters, latents = _parameters(last), _latents(last)
-        mass = found.instance["mass"]
-        curves = critical_curves(masses_of(found.instance), center=(float(mass.center_x), float(mass.center_y)))
+        curves = _critical(found)
         content = ReportContent(
-            name=dataset.name,
+            **_of_any(dataset, found, curves, context),
             verdict=verdict,
             reasons=reasons,
             headline=Headline(
@@ -76,21 +75,12 @@ class LensPage:
                 log_evidence=last.log_evidence,
                 log_evidence_error=last.log_evidence_error,
             ),
-            command=str(context.get("command", "")),
-            version=__version__,
-            seed=int(context.get("seed", 0)),
             digests={outcome.name: outcome.digest for outcome in outcomes},
-            planes=_planes(image, found, curves),
-            source=_source(found, curves),
-            center=(float(mass.center_x), float(mass.center_y)),
             mass=mass_planes(found, last, curves),
-            band=dataset.names[0] if isinstance(dataset, Bands) else "",
             bands=[_band(band, curves, last) for band in found.further],
             parameters=parameters,
             latents=latents,
             preparation=_preparation(image, found),
-            decisions=prepare(image).decisions,
-            prepared=_prepared(image, found.spots),
             stages=stage_rows(outcomes, results, links, context.get("why", {})),
             health=healths(outcomes, results),
             downloads=[
@@ -125,25 +115,13 @@ class LensPage:
         """
         image = reference_of(dataset)
         found = seen_in(image, band_of(instance, None), misfit_of(results, None) if FINDER in results else None)
-        mass = found.instance["mass"]
-        center = (float(mass.center_x), float(mass.center_y))
-        curves = critical_curves(masses_of(found.instance), center=center)
         content = ReportContent(
-            name=dataset.name,
+            **_of_any(dataset, found, _critical(found), context),
             verdict="running",
             reasons=[running, "a preview: the report takes its place when the chain is done"],
             headline=Headline(chi_squared_per_pixel=found.chi_squared, chi_squared_per_pixel_arcs=found.chi_squared_arcs),
-            command=str(context.get("command", "")),
-            version=__version__,
-            seed=context.get("seed"),
             digests={outcome.name: outcome.digest for outcome in outcomes},
-            planes=_planes(image, found, curves),
-            source=_source(found, curves),
-            center=center,
-            band=dataset.names[0] if isinstance(dataset, Bands) else "",
             parameters=[_best(path, value) for path, value in best.items()],
-            decisions=prepare(image).decisions,
-            prepared=_prepared(image, found.spots),
             stages=stage_rows(outcomes, results, links, {}),
             health=healths(outcomes, results),
         )
@@ -152,6 +130,32 @@ class LensPage:
 
 
 Curves = Sequence[CriticalCurve]
+
+
+def _center(found: Seen) -> tuple[float, float]:
+    mass = found.instance["mass"]
+    return float(mass.center_x), float(mass.center_y)
+
+
+def _critical(found: Seen) -> list[CriticalCurve]:
+    return critical_curves(masses_of(found.instance), center=_center(found))
+
+
+def _of_any(dataset: Imaging | Bands, found: Seen, curves: Curves, context: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report and a preview say alike: of the image, and of one instance in it."""
+    image = reference_of(dataset)
+    return {
+        "name": dataset.name,
+        "command": str(context.get("command", "")),
+        "version": __version__,
+        "seed": context.get("seed"),
+        "planes": _planes(image, found, curves),
+        "source": _source(found, curves),
+        "center": _center(found),
+        "band": dataset.names[0] if isinstance(dataset, Bands) else "",
+        "decisions": prepare(image).decisions,
+        "prepared": _prepared(image, found.spots),
+    }
 
 
 def _planes(dataset: Imaging, found: Seen, curves: Curves) -> ImagePlanes:

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fitcore.store import durable
+from fitcore.text import duration
 from pipelines.lens.mass_pictures import mass_panels
 from pipelines.lens.noted import in_words
 from pipelines.lens.pictures import corner_panel, panels
@@ -25,7 +26,6 @@ from pipelines.lens.report_words import (
     LARGEST_FIXED,
     MOST_DECIMALS,
     decimals_of,
-    duration,
     fixed,
     measured,
     plain,
@@ -87,7 +87,7 @@ def _stage(stage: StageRow) -> dict[str, Any]:
         "stage": stage,
         "evidence": measured(stage.log_evidence, stage.log_evidence_error, stage.log_evidence_error),
         "calls": f"{stage.n_calls:,}",
-        "time": duration(stage.seconds),
+        "time": duration(stage.seconds) or DASH,
         "links": [{"link": link, "kind": LINK_KINDS[link.kind]} for link in stage.links],
         "noted": [(row, plain(row.value, 4) if isinstance(row.value, float) else spoken(row.value)) for row in noted if row.title],
         "rest": [(row.key, spoken(row.value)) for row in noted if not row.title],
@@ -112,7 +112,7 @@ def _health(health: SearchHealth) -> dict[str, Any]:
         "panel": health_panel(health),
         "calls": f"{health.n_calls:,}",
         "size": f"{health.effective_sample_size:,.0f}",
-        "time": duration(health.seconds),
+        "time": duration(health.seconds) or DASH,
         "split": [NOT_RECORDED if math.isnan(seconds) else duration(max(seconds, 0.0)) for seconds in split],
         "memory": NOT_RECORDED if math.isnan(health.peak_memory) else size(health.peak_memory),
     }
@@ -146,7 +146,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "chi_squared_arcs": plain(head.chi_squared_per_pixel_arcs, 4),
         "evidence": measured(head.log_evidence, head.log_evidence_error, head.log_evidence_error),
         "calls": f"{sum(stage.n_calls for stage in content.stages):,}",
-        "time": duration(sum(seconds)) if seconds else DASH,
+        "time": duration(sum(seconds)) or DASH if seconds else DASH,
         "panels": panels(content.planes, content.source),
         "bands": [_band(band, content.center) for band in content.bands],
         "residuals": residual_panels(content.planes, content.center),
@@ -189,7 +189,7 @@ def write_page(page: str, target: Path) -> Path:
 
 
 def write_report(content: ReportContent, target: Path) -> Path:
-    """Write the report, all at once: a reader sees the old file or the new one. Its preview, ``NAME.running.html`` beside it, goes.
+    """Write the report, all at once: a reader sees the old file or the new one.
 
     Parameters
     ----------
@@ -203,6 +203,4 @@ def write_report(content: ReportContent, target: Path) -> Path:
     ------
     StoreError : the disk is full or the folder cannot be written.
     """
-    write_page(render(content), target)
-    durable.discard(target.with_name(f"{target.stem}.running.html"))
-    return target
+    return write_page(render(content), target)

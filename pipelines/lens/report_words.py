@@ -72,16 +72,6 @@ def measured(value: float, minus: float, plus: float) -> Measured:
     return Measured(value=fixed(value, decimals), plus=above, minus="" if above == below else below, power=power)
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words: "8.4 s", "2 min 05 s", "1 h 03 min"."""
-    if not math.isfinite(seconds) or seconds < 0:
-        return DASH
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    return f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 def spoken(value: Any) -> str:
     """A fact of any plain kind as text."""
     if isinstance(value, bool):

@@ -53,6 +53,23 @@ def test_a_value_with_errors(numbers: tuple[float, float, float], expected: str)
     assert text.with_errors(*numbers) == expected
 
 
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (125.4, "2 min 05 s"),
+        (3599.9, "1 h 00 min"),
+        (3784.0, "1 h 03 min"),
+        (-1.0, ""),
+        (math.nan, ""),
+    ],
+)
+def test_durations(seconds: float, expected: str) -> None:
+    assert text.duration(seconds) == expected
+
+
 def test_a_summary_says_what_a_person_asks_first() -> None:
     made = samples(log_evidence=-12.3456, log_evidence_error=0.0312)
     lines = str(made.summary(n_calls=12345, diagnostics={"grade": "A"})).splitlines()

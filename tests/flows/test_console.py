@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from flows import cli
-from flows.console import Display, clean, duration, json_line, quantity, rows_table
+from flows.console import Display, clean, json_line, quantity, rows_table
 
 
 def test_json_has_no_nan() -> None:
@@ -38,13 +38,6 @@ def test_json_has_no_nan() -> None:
 )
 def test_quantity(median: float, lower: float, upper: float, text: str) -> None:
     assert quantity({"median": median, "lower": lower, "upper": upper}) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (119.94, "119.9 s"), (120.0, "2 min 0 s"), (3725.9, "62 min 5 s"), (math.nan, "")]
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def printed(rows: list[dict[str, Any]]) -> list[str]:

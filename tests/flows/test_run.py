@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fitcore import Store
+
 STAGE_KEYS = {"name", "digest", "cached", "n_calls", "log_evidence", "log_evidence_error", "seconds"}
 
 
@@ -32,6 +34,8 @@ def test_a_run_answers_with_the_whole_row(finished: Any) -> None:
         assert value["lower"] < value["median"] < value["upper"]
     assert Path(row["report"]) == store / "reports" / "toy" / "line.html"
     assert "line 2 1" in Path(row["report"]).read_text()
+    why = Store(store).run("line")["extra"]["why"]
+    assert set(why.values()) == {"It ran: the store notes no earlier result of this stage for this dataset."}
 
 
 def test_progress_goes_to_standard_error(finished: Any) -> None:
@@ -99,11 +103,17 @@ def test_the_table_form_names_the_row_and_the_report(finished: Any, fitcore: Any
 
 
 def test_a_lost_report_is_written_again_without_a_search(finished: Any, fitcore: Any, server: str) -> None:
+    """And the preview that a killed run has left beside it goes."""
     dataset, store, _ = finished
     (store / "reports" / "toy" / "line.html").unlink()
+    preview = store / "reports" / "toy" / "line.running.html"
+    preview.touch()
     answer = fitcore.run(dataset, store=store, PREFECT_API_URL=server)
     assert answer.returncode == 0, answer.stderr
     assert (store / "reports" / "toy" / "line.html").is_file()
+    assert not preview.exists()
+    why = Store(store).run("line")["extra"]["why"]
+    assert all(words.startswith("A hit: the same request was in the store, of 20") for words in why.values())
     assert [stage["cached"] for stage in json.loads(answer.stdout)["stages"]] == [True, True]
 
 

@@ -118,7 +118,7 @@ def test_damage_is_told_beside(command: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("since", "told"), [("2026-11-01T10:00:00+00:00", "60.0 s"), ("soon", "soon"), ("2026-11-01T10:00:00", "2026-11-01T10:00:00")]
+    ("since", "told"), [("2026-11-01T10:00:00+00:00", "1 min 00 s"), ("soon", "soon"), ("2026-11-01T10:00:00", "2026-11-01T10:00:00")]
 )
 def test_ages(since: str, told: str) -> None:
     assert status.age(since, datetime.datetime(2026, 11, 1, 10, 1, tzinfo=datetime.UTC)) == told

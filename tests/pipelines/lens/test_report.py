@@ -20,7 +20,7 @@ from pipelines.lens.movement import Moved
 from pipelines.lens.pictures import ImagePlanes, Posterior, SourcePlane
 from pipelines.lens.report import render, write_report
 from pipelines.lens.report_content import BandContent, Download, Headline, Link, Quantity, ReportContent, StageRow
-from pipelines.lens.report_words import Measured, duration, measured, plain, sigmas, size
+from pipelines.lens.report_words import Measured, measured, plain, sigmas, size
 from pipelines.lens.search_pictures import SearchHealth
 
 HOSTILE = '<script>alert(\'x\')</script>" onload="y" {{ 7*7 }} {% raw %} \x1b[31mred\x00 \u202eturned \ud800 & שלום 漢字'
@@ -158,22 +158,6 @@ def test_errors_keep_two_significant_digits(value: float, minus: float, plus: fl
 )
 def test_plain_numbers(value: float, text: str) -> None:
     assert plain(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (59.94, "59.9 s"),
-        (59.96, "1 min 00 s"),
-        (125.4, "2 min 05 s"),
-        (3599.9, "1 h 00 min"),
-        (3784, "1 h 03 min"),
-        (np.nan, "—"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 # ---- the page ------------------------------------------------------------------------------------------------------------------------
